@@ -1,0 +1,5 @@
+//! milepost: exact totals and milestones of what teams count.
+//!
+//! `ARCHITECTURE.md` in this folder is the map.
+
+pub mod proto;
