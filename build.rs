@@ -20,8 +20,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.open_files(FILES)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("milepost.v1.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure()
-        .btree_map(".milepost.v1")
-        .compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure().btree_map(".milepost.v1").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -2,4 +2,5 @@
 //!
 //! `ARCHITECTURE.md` in this folder is the map.
 
+pub mod domain;
 pub mod proto;

@@ -8,5 +8,4 @@ pub mod v1 {
 }
 
 /// The descriptors of `milepost.v1` and what it imports, comments included.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/milepost.v1.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/milepost.v1.bin"));

@@ -1,0 +1,11 @@
+//! What the service speaks of, pure: no I/O, no async, no protobuf.
+
+pub mod aggregate;
+pub mod calendar;
+pub mod decimal;
+pub mod definition;
+pub mod ladder;
+pub mod limit;
+pub mod name;
+pub mod point;
+pub mod time;
