@@ -2,5 +2,7 @@
 //!
 //! `ARCHITECTURE.md` in this folder is the map.
 
+pub mod clock;
 pub mod domain;
 pub mod proto;
+pub mod store;

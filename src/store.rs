@@ -1,0 +1,204 @@
+//! Everything kept goes through `Store`: a log that is synced before every acknowledgement, fold files that
+//! hold what the log came to, and an index over them. What is in them is the engine's affair: here it is bytes.
+//!
+//! The trait asks for nothing that only files can do: a cluster store would append a component's records with
+//! one conditional insert, and publish a fold with one conditional update.
+
+use crate::domain::name::ComponentName;
+use crate::domain::time::Time;
+use bytes::Bytes;
+
+/// A place in the log. Grows with every record of a component (embedded: with every record of any). 0 is
+/// before the first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Position(pub u64);
+
+/// One record of the log: what a batch came to. Replay applies it and never judges again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Record {
+    /// Whose.
+    pub component: ComponentName,
+    /// When it was recorded; never goes back in a store.
+    pub record_time: Time,
+    /// The component's revision after it.
+    pub revision: i64,
+    /// The counts of the answer.
+    pub counts: [u64; 3],
+    /// The list of series it touches; has a checksum of its own, so that damage to the body has a name.
+    pub series: Bytes,
+    /// The changes.
+    pub body: Bytes,
+}
+
+/// Records of one component, judged against what the component was at `judged_at`.
+pub struct Commit {
+    /// Whose.
+    pub component: ComponentName,
+    /// The component's last position when the records were judged.
+    pub judged_at: Position,
+    /// In order.
+    pub records: Vec<Record>,
+}
+
+/// What became of one `Commit` of a group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Committed {
+    /// On stable storage, one position a record.
+    Done(Vec<Position>),
+    /// Another server was first: judge again. Never happens in an embedded store.
+    Lost,
+}
+
+/// What a frame of a fold file is; the directory says it of each.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// Whose.
+    pub component: ComponentName,
+    /// The engine's kinds of frame.
+    pub kind: u8,
+    /// The engine's summary of the frame, enough to rebuild the index from directories alone.
+    pub summary: Bytes,
+}
+
+/// Names a frame: the fold file by the end of the range of positions it covers, and the frame's number in it.
+/// Never changes, whatever is rewritten. Its checksum guards against another frame in its place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FrameRef {
+    /// The last position the fold covers.
+    pub fold: Position,
+    /// From 0.
+    pub number: u32,
+    /// CRC-32 of the frame's bytes.
+    pub crc: u32,
+}
+
+/// Whether what the index holds may be believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IndexState {
+    /// Closed cleanly and whole: it covers the folds through this position.
+    Trusted(Position),
+    /// Missing, not closed, or damaged: rebuild it with `replace_index`.
+    Rebuild,
+}
+
+/// A key of the index and its new value; None removes it.
+pub type IndexEntry = (Vec<u8>, Option<Vec<u8>>);
+
+/// What can go wrong below.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process serves this directory. Stop it, or choose another directory.
+    #[error("the data directory {dir} is in use by process {holder}")]
+    Locked {
+        /// The directory.
+        dir: String,
+        /// The other process's id, as it wrote it down.
+        holder: String,
+    },
+    /// Written by another version. Use that one.
+    #[error("{file} has format {found}; this milepost reads format {known}")]
+    Format {
+        /// The file.
+        file: String,
+        /// What it says.
+        found: String,
+        /// What we read.
+        known: u32,
+    },
+    /// A checksum or a reference fails. What it touches cannot be served; the rest can.
+    #[error("{file} is damaged at byte {offset}: {what}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// The disk is full. Writing may be tried again when there is room.
+    #[error("no room on the disk for {file}")]
+    Full {
+        /// The file.
+        file: String,
+    },
+    /// The disk failed. After a failed sync nothing is written any more until a restart.
+    #[error("{operation} of {file} failed: {cause}")]
+    Io {
+        /// The operation.
+        operation: &'static str,
+        /// The file.
+        file: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// An earlier sync failed. Restart.
+    #[error("the log takes no more writes: an earlier sync failed ({cause}); restart to recover")]
+    Poisoned {
+        /// The first failure.
+        cause: String,
+    },
+}
+
+/// Where everything is kept. All calls block; none is async, so that the engine decides on which thread they run.
+pub trait Store: Send + Sync + 'static {
+    // ---- the log ----
+
+    /// Appends a group and syncs it once. `Ok` means: what is `Done` is on stable storage. After `Io` or
+    /// `Poisoned` nothing more is taken; after `Full` nothing of the group is kept and the call may be tried again.
+    /// One caller at a time.
+    fn commit(&self, group: &[Commit]) -> Result<Vec<Committed>, StoreError>;
+
+    /// Every record after `after`, in order. What it gives is on stable storage before it is given.
+    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError>;
+
+    /// Lets go of records up to `through`: the folds cover them.
+    fn trim(&self, through: Position) -> Result<(), StoreError>;
+
+    /// Bytes of log that folding would let go of.
+    fn log_bytes(&self) -> u64;
+
+    // ---- the folds ----
+
+    /// Starts a fold file that covers the log from where the last one ends through `through`.
+    fn begin_fold(&self, through: Position) -> Result<Box<dyn FoldWriter>, StoreError>;
+
+    /// A frame's bytes, checked against the reference's checksum.
+    fn read_frame(&self, at: FrameRef) -> Result<Bytes, StoreError>;
+
+    /// The directories of all live fold files, oldest file first, each in frame order. Answers the position the
+    /// folds reach (0: none). A gap between files is `Damaged`.
+    fn read_lines(&self, each: &mut dyn FnMut(Line, FrameRef)) -> Result<Position, StoreError>;
+
+    /// Bytes on disk of the live fold files.
+    fn fold_bytes(&self) -> u64;
+
+    // ---- the index ----
+
+    /// Judged once, at opening.
+    fn index_state(&self) -> IndexState;
+
+    /// A value, checked; None where there is none.
+    fn read_index(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Every entry whose key starts with `prefix`, in key order.
+    fn scan_index(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], Bytes)) -> Result<(), StoreError>;
+
+    /// Writes entries, sorted by the store. Not synced: the index is believed only after a clean close.
+    fn write_index(&self, entries: Vec<IndexEntry>) -> Result<(), StoreError>;
+
+    /// Throws the index away and starts a fresh, empty one.
+    fn reset_index(&self) -> Result<(), StoreError>;
+
+    /// Syncs the index, marks it as covering the folds through `through`, and lets go of the directory. Nothing
+    /// may be called after it.
+    fn close(&self, through: Position) -> Result<(), StoreError>;
+}
+
+/// A fold file being written. Dropped before `finish`, it never was.
+pub trait FoldWriter: Send {
+    /// Appends a frame.
+    fn put(&mut self, line: Line, frame: &[u8]) -> Result<FrameRef, StoreError>;
+
+    /// Writes the directory, syncs, renames, syncs the folder. `Ok` means: it is part of the store for good.
+    fn finish(self: Box<Self>) -> Result<(), StoreError>;
+}
