@@ -4,6 +4,8 @@
 //! The trait asks for nothing that only files can do: a cluster store would append a component's records with
 //! one conditional insert, and publish a fold with one conditional update.
 
+pub mod memory;
+
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
 use bytes::Bytes;
@@ -77,7 +79,7 @@ pub struct FrameRef {
 pub enum IndexState {
     /// Closed cleanly and whole: it covers the folds through this position.
     Trusted(Position),
-    /// Missing, not closed, or damaged: rebuild it with `replace_index`.
+    /// New, missing, not closed, or damaged: it is empty, and to be rebuilt with `write_index`.
     Rebuild,
 }
 

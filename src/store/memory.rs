@@ -1,0 +1,186 @@
+//! Everything in memory: the store of the engine's own tests, and the model the embedded store is held to.
+
+use super::{
+    Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
+};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Keeps nothing beyond the process. Clones share what is kept, so that a test can drop an engine and open
+/// another over the same store with [`MemoryStore::reopen`].
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    kept: Arc<Mutex<Kept>>,
+    opened_as: Option<Position>,
+}
+
+#[derive(Default)]
+struct Kept {
+    last: u64,
+    log: BTreeMap<u64, Record>,
+    folds: Vec<Fold>,
+    index: BTreeMap<Vec<u8>, Bytes>,
+    closed_at: Option<Position>,
+}
+
+struct Fold {
+    through: Position,
+    frames: Vec<(Line, FrameRef, Bytes)>,
+}
+
+impl Kept {
+    fn reach(&self) -> Position {
+        self.folds.last().map_or(Position(0), |fold| fold.through)
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    /// Opens what was kept again, as after a restart: the index is there only if the store was closed.
+    pub fn reopen(&self) -> MemoryStore {
+        let opened_as = {
+            let mut kept = self.kept();
+            let closed_at = kept.closed_at.take();
+            if closed_at.is_none() {
+                kept.index.clear();
+            }
+            closed_at
+        };
+        MemoryStore { kept: self.kept.clone(), opened_as }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, group: &[Commit]) -> Result<Vec<Committed>, StoreError> {
+        let mut kept = self.kept();
+        let mut done = Vec::with_capacity(group.len());
+        for commit in group {
+            let mut positions = Vec::with_capacity(commit.records.len());
+            for record in &commit.records {
+                kept.last += 1;
+                let position = kept.last;
+                kept.log.insert(position, record.clone());
+                positions.push(Position(position));
+            }
+            done.push(Committed::Done(positions));
+        }
+        Ok(done)
+    }
+
+    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError> {
+        let records: Vec<_> =
+            self.kept().log.range(after.0.saturating_add(1)..).map(|(&p, r)| (p, r.clone())).collect();
+        records.into_iter().for_each(|(position, record)| each(Position(position), record));
+        Ok(())
+    }
+
+    fn trim(&self, through: Position) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        kept.log = kept.log.split_off(&through.0.saturating_add(1));
+        Ok(())
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.kept().log.values().map(|r| (r.series.len() + r.body.len()) as u64 + 128).sum()
+    }
+
+    fn begin_fold(&self, through: Position) -> Result<Box<dyn FoldWriter>, StoreError> {
+        assert!(through > self.kept().reach(), "a fold covers positions that no fold covers yet");
+        Ok(Box::new(MemoryFold { store: self.clone(), fold: Fold { through, frames: Vec::new() } }))
+    }
+
+    fn read_frame(&self, at: FrameRef) -> Result<Bytes, StoreError> {
+        let kept = self.kept();
+        let fold = kept.folds.iter().find(|fold| fold.through == at.fold);
+        let frame = fold.and_then(|fold| fold.frames.get(at.number as usize)).filter(|(_, kept, _)| *kept == at);
+        frame.map(|(_, _, bytes)| bytes.clone()).ok_or_else(|| StoreError::Damaged {
+            file: format!("fold through {}", at.fold.0),
+            offset: 0,
+            what: format!("there is no frame {} with checksum {:08x}", at.number, at.crc),
+        })
+    }
+
+    fn read_lines(&self, each: &mut dyn FnMut(Line, FrameRef)) -> Result<Position, StoreError> {
+        let (lines, reach) = {
+            let kept = self.kept();
+            let frames = kept.folds.iter().flat_map(|fold| &fold.frames);
+            (frames.map(|(line, at, _)| (line.clone(), *at)).collect::<Vec<_>>(), kept.reach())
+        };
+        lines.into_iter().for_each(|(line, at)| each(line, at));
+        Ok(reach)
+    }
+
+    fn fold_bytes(&self) -> u64 {
+        let kept = self.kept();
+        kept.folds.iter().flat_map(|fold| &fold.frames).map(|(_, _, bytes)| bytes.len() as u64).sum()
+    }
+
+    fn index_state(&self) -> IndexState {
+        self.opened_as.map_or(IndexState::Rebuild, IndexState::Trusted)
+    }
+
+    fn read_index(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.kept().index.get(key).cloned())
+    }
+
+    fn scan_index(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], Bytes)) -> Result<(), StoreError> {
+        let entries: Vec<_> = {
+            let kept = self.kept();
+            let from = kept.index.range(prefix.to_vec()..);
+            from.take_while(|(key, _)| key.starts_with(prefix)).map(|(k, v)| (k.clone(), v.clone())).collect()
+        };
+        entries.into_iter().for_each(|(key, value)| each(&key, value));
+        Ok(())
+    }
+
+    fn write_index(&self, entries: Vec<IndexEntry>) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        for (key, value) in entries {
+            match value {
+                Some(value) => kept.index.insert(key, value.into()),
+                None => kept.index.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    fn reset_index(&self) -> Result<(), StoreError> {
+        self.kept().index.clear();
+        Ok(())
+    }
+
+    fn close(&self, through: Position) -> Result<(), StoreError> {
+        self.kept().closed_at = Some(through);
+        Ok(())
+    }
+}
+
+struct MemoryFold {
+    store: MemoryStore,
+    fold: Fold,
+}
+
+impl FoldWriter for MemoryFold {
+    fn put(&mut self, line: Line, frame: &[u8]) -> Result<FrameRef, StoreError> {
+        let number = u32::try_from(self.fold.frames.len()).expect("a fold holds fewer than 2^32 frames");
+        let at = FrameRef { fold: self.fold.through, number, crc: crc32fast::hash(frame) };
+        self.fold.frames.push((line, at, Bytes::copy_from_slice(frame)));
+        Ok(at)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        let mut kept = self.store.kept();
+        assert!(self.fold.through > kept.reach(), "one fold is written at a time");
+        kept.folds.push(self.fold);
+        Ok(())
+    }
+}
