@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod calendar;
+pub mod date;
 pub mod decimal;
 pub mod definition;
 pub mod ladder;

@@ -12,16 +12,73 @@ pub enum DecimalError {
 }
 
 /// `-?digits[.digits]` as units of 10^-scale; digits beyond the scale must be zeros.
-pub fn parse(_text: &str, _scale: u8) -> Result<i64, DecimalError> {
-    todo!()
+pub fn parse(text: &str, scale: u8) -> Result<i64, DecimalError> {
+    let units = parse_units(text, u32::from(scale))?;
+    i64::try_from(units).map_err(|_| DecimalError::OutOfRange)
+}
+
+/// The same in 128 bits, for any number of digits after the point.
+///
+/// Of a text with several faults the first of the enum is named. Takes time in the length of the text only.
+pub(super) fn parse_units(text: &str, scale: u32) -> Result<i128, DecimalError> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, fraction) = match text.split_once('.') {
+        Some((_, "")) => return Err(DecimalError::Malformed),
+        Some(parts) => parts,
+        None => (text, ""),
+    };
+    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return Err(DecimalError::Malformed);
+    }
+    let kept = fraction.len().min(scale as usize);
+    let (fraction, finer) = fraction.split_at(kept);
+    if finer.bytes().any(|digit| digit != b'0') {
+        return Err(DecimalError::TooFine);
+    }
+    let padding = std::iter::repeat_n(b'0', scale as usize - kept);
+    let mut units: i128 = 0;
+    for digit in whole.bytes().chain(fraction.bytes()).chain(padding) {
+        // Negative as it grows, for there is one more below zero than above.
+        let digit = i128::from(digit - b'0');
+        units = units.checked_mul(10).and_then(|units| units.checked_sub(digit)).ok_or(DecimalError::OutOfRange)?;
+    }
+    if negative { Ok(units) } else { units.checked_neg().ok_or(DecimalError::OutOfRange) }
 }
 
 /// Units of 10^-scale as text with exactly `scale` digits after the point.
-pub fn format(_units: i128, _scale: u8) -> String {
-    todo!()
+pub fn format(units: i128, scale: u8) -> String {
+    let sign = if units < 0 { "-" } else { "" };
+    format!("{sign}{}", magnitude(units.unsigned_abs(), scale))
 }
 
 /// The mean `sum / count` (count > 0) rounded half to even, with six digits more than the scale.
-pub fn format_mean(_sum: i128, _count: u64, _scale: u8) -> String {
-    todo!()
+pub fn format_mean(sum: i128, count: u64, scale: u8) -> String {
+    const FINER: u128 = 1_000_000;
+    debug_assert!(count > 0, "a mean is of something");
+    let count = u128::from(count.max(1));
+    let (mut units, rest) = (sum.unsigned_abs() / count, sum.unsigned_abs() % count);
+    // Below 2^64 times 10^6: in parts nothing overflows, whatever the sum.
+    let (mut millionths, rest) = (rest * FINER / count, rest * FINER % count);
+    if rest * 2 > count || (rest * 2 == count && millionths % 2 == 1) {
+        millionths += 1;
+    }
+    if millionths == FINER {
+        (units, millionths) = (units + 1, 0);
+    }
+    let sign = if sum < 0 && (units, millionths) != (0, 0) { "-" } else { "" };
+    let point = if scale == 0 { "." } else { "" };
+    format!("{sign}{}{point}{millionths:06}", magnitude(units, scale))
+}
+
+fn magnitude(units: u128, scale: u8) -> String {
+    if scale == 0 {
+        return units.to_string();
+    }
+    let scale = usize::from(scale);
+    let digits = format!("{units:0>width$}", width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    format!("{whole}.{fraction}")
 }

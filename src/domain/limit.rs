@@ -1,5 +1,7 @@
 //! Every bound of the service in one place; the README repeats them.
 
+use super::time::Time;
+
 /// Points in one batch.
 pub const BATCH_POINTS_MAX: usize = 1_000_000;
 /// Series in one batch.
@@ -32,3 +34,9 @@ pub const OPENINGS_MAX: usize = 20;
 pub const THRESHOLDS_MAX: usize = 10_000;
 /// Units in a calendar's window.
 pub const CALENDAR_COUNT_MAX: u32 = 10_000;
+/// The first instant that input may name: 1900-01-01T00:00:00Z.
+pub const TIME_MIN: Time = Time(-2_208_988_800_000_000_000);
+/// The last instant that input may name: the last nanosecond of the year 2200, in UTC.
+pub const TIME_MAX: Time = Time(7_289_654_400_000_000_000 - 1);
+/// A threshold, or a rung of a ladder, in units: so far below 2^127 that it can be added to and taken from any total.
+pub const THRESHOLD_MAX: i128 = 10_i128.pow(36);

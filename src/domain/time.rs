@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use super::date::{self, DAY_SECONDS, digits};
+use super::limit::{TIME_MAX, TIME_MIN};
+
+const SECOND_NANOS: i64 = 1_000_000_000;
+
 /// An instant: nanoseconds since 1970-01-01T00:00:00Z. Years 1677 to 2262 fit; input is held to 1900 to 2200.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Time(pub i64);
@@ -11,6 +16,34 @@ impl Time {
     pub const MIN: Time = Time(i64::MIN);
     /// After every instant that input can name: "no upper bound".
     pub const MAX: Time = Time(i64::MAX);
+
+    /// Whether input may name it: the years 1900 to 2200, in UTC.
+    pub fn is_input(self) -> bool {
+        (TIME_MIN..=TIME_MAX).contains(&self)
+    }
+
+    /// A `google.protobuf.Timestamp`. None outside the years 1900 to 2200, or where `nanos` is not 0 to 999,999,999.
+    pub fn from_seconds_nanos(seconds: i64, nanos: i32) -> Option<Time> {
+        let nanos = i64::from(nanos);
+        if !(0..SECOND_NANOS).contains(&nanos) {
+            return None;
+        }
+        let time = Time(seconds.checked_mul(SECOND_NANOS)?.checked_add(nanos)?);
+        time.is_input().then_some(time)
+    }
+
+    /// As a `google.protobuf.Timestamp`: seconds, and 0 to 999,999,999 nanoseconds after them.
+    pub fn to_seconds_nanos(self) -> (i64, i32) {
+        let nanos = i32::try_from(self.0.rem_euclid(SECOND_NANOS)).expect("a second has fewer nanoseconds than 2^31");
+        (self.0.div_euclid(SECOND_NANOS), nanos)
+    }
+
+    /// RFC 3339 with any offset, `2016-08-29T00:00:00.5+01:00`; digits finer than nanoseconds must be zeros, and a
+    /// leap second is the second after it, as in Unix time.
+    pub fn parse(text: &str) -> Result<Time, TimeError> {
+        let seconds_and_nanos = parse_rfc3339(text.as_bytes()).ok_or(TimeError::Malformed)?;
+        Time::from_seconds_nanos(seconds_and_nanos.0, seconds_and_nanos.1).ok_or(TimeError::OutOfRange)
+    }
 
     /// This instant `nanos` later, held to what fits.
     pub fn plus(self, nanos: i64) -> Time {
@@ -34,6 +67,66 @@ impl fmt::Debug for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Why a text is not a time here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimeError {
+    /// It is not RFC 3339, or there is no such day.
+    Malformed,
+    /// Outside the years 1900 to 2200, in UTC.
+    OutOfRange,
+}
+
+/// Unix seconds, and nanoseconds after them.
+fn parse_rfc3339(text: &[u8]) -> Option<(i64, i32)> {
+    let (head, rest) = text.split_at_checked(19)?;
+    let day = date::parse(&head[..10])?;
+    if !matches!(head[10], b'T' | b't' | b' ') || head[13] != b':' || head[16] != b':' {
+        return None;
+    }
+    let (hour, minute, second) = (digits(&head[11..13])?, digits(&head[14..16])?, digits(&head[17..])?);
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (nanos, zone) = match rest.split_first()? {
+        (b'.', rest) => {
+            let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            (fraction(&rest[..length])?, &rest[length..])
+        }
+        _ => (0, rest),
+    };
+    let seconds = day * DAY_SECONDS + hour * 3_600 + minute * 60 + second - offset_seconds(zone)?;
+    // A leap second is always the last of a UTC day.
+    let is_leap = second == 60;
+    (!is_leap || seconds.rem_euclid(DAY_SECONDS) == 0).then_some((seconds, nanos))
+}
+
+/// The digits after a second's point as nanoseconds.
+fn fraction(text: &[u8]) -> Option<i32> {
+    let (kept, finer) = text.split_at(text.len().min(9));
+    if finer.iter().any(|&digit| digit != b'0') {
+        return None;
+    }
+    let missing = u32::try_from(9 - kept.len()).ok()?;
+    i32::try_from(digits(kept)? * 10_i64.pow(missing)).ok()
+}
+
+/// `Z`, `+01:00`: local time less UTC.
+fn offset_seconds(text: &[u8]) -> Option<i64> {
+    if matches!(text, b"Z" | b"z") {
+        return Some(0);
+    }
+    let (sign, text) = match text.split_first()? {
+        (b'+', rest) => (1, rest),
+        (b'-', rest) => (-1, rest),
+        _ => return None,
+    };
+    if text.len() != 5 || text[2] != b':' {
+        return None;
+    }
+    let (hours, minutes) = (digits(&text[..2])?, digits(&text[3..])?);
+    (hours <= 23 && minutes <= 59).then_some(sign * (hours * 3_600 + minutes * 60))
 }
 
 /// `[start, end)`.
