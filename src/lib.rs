@@ -3,7 +3,9 @@
 //! `ARCHITECTURE.md` in this folder is the map.
 
 pub mod clock;
+pub mod disk;
 pub mod domain;
 pub mod engine;
 pub mod proto;
+pub mod random;
 pub mod store;
