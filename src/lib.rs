@@ -8,4 +8,5 @@ pub mod domain;
 pub mod engine;
 pub mod proto;
 pub mod random;
+pub mod service;
 pub mod store;

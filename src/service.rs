@@ -1,0 +1,4 @@
+//! The contract, served: one file an RPC service. Only here and in the client are protobuf types known.
+
+pub mod fault;
+pub mod status;
