@@ -1,4 +1,5 @@
 //! The contract, served: one file an RPC service. Only here and in the client are protobuf types known.
 
+pub mod convert;
 pub mod fault;
 pub mod status;

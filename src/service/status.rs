@@ -78,7 +78,7 @@ fn duration(nanos: i64) -> prost_types::Duration {
     prost_types::Duration { seconds, nanos: i32::try_from(nanos).expect("less than a second") }
 }
 
-fn any(name: &str, message: &impl Message) -> prost_types::Any {
+fn packed(name: &str, message: &impl Message) -> prost_types::Any {
     prost_types::Any { type_url: format!("type.googleapis.com/google.rpc.{name}"), value: message.encode_to_vec() }
 }
 
@@ -86,12 +86,12 @@ fn any(name: &str, message: &impl Message) -> prost_types::Any {
 fn details(faults: &Faults, first: &Fault) -> Vec<prost_types::Any> {
     let metadata: HashMap<String, String> = metadata(faults, first).into_iter().collect();
     let info = pb::ErrorInfo { reason: first.reason.as_str_name().to_owned(), domain: DOMAIN.to_owned(), metadata };
-    let mut details = vec![any("ErrorInfo", &info)];
+    let mut details = vec![packed("ErrorInfo", &info)];
     if let Some(nanos) = first.retry_after_nanos {
-        details.push(any("RetryInfo", &pb::RetryInfo { retry_delay: Some(duration(nanos)) }));
+        details.push(packed("RetryInfo", &pb::RetryInfo { retry_delay: Some(duration(nanos)) }));
     }
     if let Some(metric) = &first.metric {
-        details.push(any(
+        details.push(packed(
             "ResourceInfo",
             &pb::ResourceInfo {
                 resource_type: "milepost.v1.Metric".to_owned(),
@@ -107,7 +107,7 @@ fn details(faults: &Faults, first: &Fault) -> Vec<prost_types::Any> {
             description: description(first).to_owned(),
             ..Default::default()
         };
-        details.push(any("QuotaFailure", &pb::QuotaFailure { violations: vec![violation] }));
+        details.push(packed("QuotaFailure", &pb::QuotaFailure { violations: vec![violation] }));
     }
     details
 }
@@ -149,7 +149,7 @@ impl From<Faults> for Status {
             }
         }
         if !request.field_violations.is_empty() {
-            status.details.insert(1, any("BadRequest", &request));
+            status.details.insert(1, packed("BadRequest", &request));
         }
         let bytes = status.encode_to_vec();
         Status::with_details(code, status.message, bytes.into())
