@@ -82,3 +82,72 @@ fn magnitude(units: u128, scale: u8) -> String {
     let (whole, fraction) = digits.split_at(digits.len() - scale);
     format!("{whole}.{fraction}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_and_units() {
+        for (text, scale, expected) in [
+            ("0", 0, Ok(0)),
+            ("-0", 0, Ok(0)),
+            ("-0.00", 2, Ok(0)),
+            ("007", 0, Ok(7)),
+            ("1332.0", 0, Ok(1_332)),
+            ("12.50", 2, Ok(1_250)),
+            ("12.5", 2, Ok(1_250)),
+            ("12", 9, Ok(12_000_000_000)),
+            ("-0.05", 2, Ok(-5)),
+            ("9223372036854775807", 0, Ok(i64::MAX)),
+            ("-9223372036854775808.000", 0, Ok(i64::MIN)),
+            ("9223372036854775808", 0, Err(DecimalError::OutOfRange)),
+            ("9223372036854775807", 1, Err(DecimalError::OutOfRange)),
+            ("1.5", 0, Err(DecimalError::TooFine)),
+            ("0.001", 2, Err(DecimalError::TooFine)),
+        ] {
+            assert_eq!(parse(text, scale), expected, "{text} at scale {scale}");
+        }
+        for text in
+            ["", "-", "+1", "1e3", ".5", "-.5", "1.", "1..2", "1.2.3", "1,000", " 1", "1 ", "0x1", "--1", "٣", "NaN"]
+        {
+            assert_eq!(parse(text, 2), Err(DecimalError::Malformed), "{text}");
+        }
+        let padded = format!("-{}1.5{}", "0".repeat(100_000), "0".repeat(100_000));
+        assert_eq!(parse(&padded, 1), Ok(-15));
+        assert_eq!(parse(&"9".repeat(100_000), 0), Err(DecimalError::OutOfRange));
+    }
+
+    #[test]
+    fn units_and_texts() {
+        for (units, scale, expected) in [
+            (0, 0, "0"),
+            (0, 2, "0.00"),
+            (-5, 2, "-0.05"),
+            (5, 9, "0.000000005"),
+            (-1_250, 2, "-12.50"),
+            (i128::MIN, 0, "-170141183460469231731687303715884105728"),
+            (i128::MAX, 9, "170141183460469231731687303715.884105727"),
+        ] {
+            assert_eq!(format(units, scale), expected);
+        }
+    }
+
+    #[test]
+    fn means() {
+        for (sum, count, scale, expected) in [
+            (10, 4, 0, "2.500000"),
+            (1, 3, 0, "0.333333"),
+            (-2, 3, 2, "-0.00666667"),
+            (1, 2_000_000, 0, "0.000000"),
+            (3, 2_000_000, 0, "0.000002"),
+            (-1, 2_000_000, 0, "0.000000"),
+            (5_999_999, 6_000_000, 0, "1.000000"),
+            (0, 7, 9, "0.000000000000000"),
+            (i128::MIN, 1, 0, "-170141183460469231731687303715884105728.000000"),
+            (i128::MAX, u64::MAX, 0, "9223372036854775808.500000"),
+        ] {
+            assert_eq!(format_mean(sum, count, scale), expected, "{sum} / {count}");
+        }
+    }
+}

@@ -86,3 +86,56 @@ impl Ladder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds() {
+        for (text, scale, expected) in [
+            ("1m", 0, Ok(1_000_000)),
+            ("2.5bn", 0, Ok(2_500_000_000)),
+            ("10k", 2, Ok(1_000_000)),
+            ("0.5k", 0, Ok(500)),
+            ("1.0000m", 0, Ok(1_000_000)),
+            ("-3.5", 1, Ok(-35)),
+            ("500", 0, Ok(500)),
+            ("0", 0, Ok(0)),
+            ("1000000000000000000000000000bn", 0, Ok(THRESHOLD_MAX)),
+            ("1000000000000000000000000001bn", 0, Err(ThresholdError::OutOfRange)),
+            ("-1000000000000000000000000001bn", 0, Err(ThresholdError::OutOfRange)),
+            ("1000000000000000000000000000000000bn", 9, Err(ThresholdError::OutOfRange)),
+            ("0.0015k", 0, Err(ThresholdError::TooFine)),
+            ("1.5", 0, Err(ThresholdError::TooFine)),
+        ] {
+            assert_eq!(parse_threshold(text, scale), expected, "{text}");
+        }
+        for text in ["", "m", "1M", "1K", "1b", "1tn", "1 m", "1mm", "1km", "1e6", "+1m", "1_000", "1,000", "m1", "bn"]
+        {
+            assert_eq!(parse_threshold(text, 0), Err(ThresholdError::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn rungs_of_named_ladders() {
+        let rungs = |ladder: &Ladder| (1..8).map_while(|n| ladder.rung(n)).collect::<Vec<_>>();
+        assert_eq!(rungs(&Ladder::OneTwoFive(100)), [100, 200, 500, 1_000, 2_000, 5_000, 10_000]);
+        assert_eq!(rungs(&Ladder::PowersOfTen(1)), [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000]);
+        assert_eq!(rungs(&Ladder::Every(30)), [30, 60, 90, 120, 150, 180, 210]);
+        assert_eq!(rungs(&Ladder::of(vec![5, -1, 5, 3])), [-1, 3, 5]);
+    }
+
+    #[test]
+    fn ladders_end_without_overflow() {
+        assert_eq!(Ladder::PowersOfTen(1).rung(37), Some(THRESHOLD_MAX));
+        assert_eq!(Ladder::PowersOfTen(1).rung(38), None);
+        assert_eq!(Ladder::OneTwoFive(1).rung(u64::MAX), None);
+        assert_eq!(Ladder::Every(1).first_above(i128::from(u64::MAX)), None);
+        assert_eq!(Ladder::Every(1).first_above(i128::MIN), Some(1));
+        assert_eq!(Ladder::Every(THRESHOLD_MAX).first_above(THRESHOLD_MAX), None);
+        assert_eq!(Ladder::OneTwoFive(1).first_above(i128::MAX), None);
+        assert_eq!(Ladder::Every(0).first_above(5), None);
+        assert_eq!(Ladder::List(Vec::new()).first_above(i128::MIN), None);
+    }
+}

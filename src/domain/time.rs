@@ -162,3 +162,89 @@ impl Interval {
         Interval::new(self.start.max(other.start), self.end.min(other.end))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_read_as(text: &str, utc: &str) {
+        let time = Time::parse(text).expect(text);
+        assert_eq!(time.to_string(), utc, "{text}");
+        let (seconds, nanos) = time.to_seconds_nanos();
+        assert_eq!(Time::from_seconds_nanos(seconds, nanos), Some(time));
+    }
+
+    #[test]
+    fn rfc_3339() {
+        is_read_as("2016-08-29T12:00:00+01:00", "2016-08-29T11:00:00Z");
+        is_read_as("2016-08-29t12:00:00z", "2016-08-29T12:00:00Z");
+        is_read_as("2016-08-29 12:00:00Z", "2016-08-29T12:00:00Z");
+        is_read_as("2016-02-29T23:30:00.5-00:30", "2016-03-01T00:00:00.5Z");
+        is_read_as("2016-08-29T12:00:00.123456789000+05:45", "2016-08-29T06:15:00.123456789Z");
+        is_read_as("1969-12-31T23:59:59.999999999-00:00", "1969-12-31T23:59:59.999999999Z");
+        is_read_as("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z");
+        is_read_as("2017-01-01T00:59:60.25+01:00", "2017-01-01T00:00:00.25Z");
+        is_read_as("1900-01-01T00:00:00Z", "1900-01-01T00:00:00Z");
+        is_read_as("2201-01-01T00:59:59.999999999+01:00", "2200-12-31T23:59:59.999999999Z");
+        assert_eq!(Time::parse("1900-01-01T00:00:00Z"), Ok(TIME_MIN));
+        assert_eq!(Time::parse("2200-12-31T23:59:59.999999999Z"), Ok(TIME_MAX));
+    }
+
+    #[test]
+    fn what_is_no_time() {
+        for text in [
+            "",
+            "2016-08-29",
+            "2016-08-29T12:00:00",
+            "2016-08-29T12:00Z",
+            "2016-08-29T24:00:00Z",
+            "2016-08-29T12:60:00Z",
+            "2016-08-29T12:00:60Z",
+            "2016-08-29T12:00:61Z",
+            "2015-02-29T12:00:00Z",
+            "2016-08-29T12:00:00.Z",
+            "2016-08-29T12:00:00.1234567891Z",
+            "2016-08-29T12:00:00,5Z",
+            "2016-08-29T12:00:00+0100",
+            "2016-08-29T12:00:00+01",
+            "2016-08-29T12:00:00+24:00",
+            "2016-08-29T12:00:00+01:60",
+            "2016-08-29T12:00:00ZZ",
+            "2016-08-29_12:00:00Z",
+            "2016-08-29T12:00:00 Z",
+            " 2016-08-29T12:00:00Z",
+            "1472472000",
+            "2016-08-29T12:00:0é",
+        ] {
+            assert_eq!(Time::parse(text), Err(TimeError::Malformed), "{text}");
+        }
+        for text in
+            ["1899-12-31T23:59:59.999999999Z", "2201-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
+        {
+            assert_eq!(Time::parse(text), Err(TimeError::OutOfRange), "{text}");
+        }
+    }
+
+    #[test]
+    fn timestamps() {
+        assert_eq!(Time::from_seconds_nanos(0, 0), Some(Time(0)));
+        assert_eq!(Time::from_seconds_nanos(-1, 999_999_999), Some(Time(-1)));
+        assert_eq!(Time(-1).to_seconds_nanos(), (-1, 999_999_999));
+        for (seconds, nanos) in [
+            (0, -1),
+            (0, 1_000_000_000),
+            (i64::MAX, 0),
+            (i64::MIN, 0),
+            (7_289_654_400, 0),
+            (-2_208_988_801, 999_999_999),
+        ] {
+            assert_eq!(Time::from_seconds_nanos(seconds, nanos), None, "{seconds} {nanos}");
+        }
+        assert_eq!(Time::from_seconds_nanos(7_289_654_399, 999_999_999), Some(TIME_MAX));
+        for time in [Time::MIN, Time::MAX] {
+            let (seconds, nanos) = time.to_seconds_nanos();
+            assert_eq!(i128::from(seconds) * 1_000_000_000 + i128::from(nanos), i128::from(time.0));
+            assert!(!time.to_string().is_empty());
+        }
+    }
+}
