@@ -73,6 +73,8 @@ enum Cut {
 /// A window, and where it was found.
 struct Place {
     window: Interval,
+    /// The same, but for [`Cut::Elapsed`] its date's.
+    span: Interval,
     /// Of the zone, where the time asked for lies.
     stretch: usize,
     /// Number of the window, skipped ones counted; for [`Cut::Elapsed`] its date's.
@@ -166,11 +168,12 @@ impl Calendar {
             number += 1;
             (start, end) = (end, start_of(number + 1));
         }
+        let span = Interval::new(Time(start), Time(end));
         if let Cut::Elapsed { step_nanos } = self.cut {
             start += (t.0 - start) / step_nanos * step_nanos;
             end = end.min(start.saturating_add(step_nanos));
         }
-        Place { window: Interval::new(Time(start), Time(end)), stretch, number }
+        Place { window: Interval::new(Time(start), Time(end)), span, stretch, number }
     }
 
     /// Number of the window (for [`Cut::Elapsed`]: of the day) that a date falls in.

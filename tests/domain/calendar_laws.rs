@@ -160,9 +160,22 @@ proptest! {
     fn a_cursor_jumps_anywhere((naive, t, _) in any_place(), jumps in prop::collection::vec(any::<i64>(), 20)) {
         let calendar = calendar(&naive);
         let mut cursor = calendar.cursor();
-        for jump in jumps.into_iter().flat_map(|jump| [jump, t.0, t.plus(jump % (400 * DAY_NANOS)).0]) {
+        for jump in jumps.into_iter().flat_map(|jump| [jump, t.0, t.plus(jump % (400 * DAY_NANOS)).0, t.plus(jump % (3 * DAY_NANOS)).0]) {
             prop_assert_eq!(cursor.window(Time(jump)), calendar.window(Time(jump)));
         }
+    }
+
+    /// The window that comes `n` later is the `n`th that is walked to, also where the cursor was elsewhere before.
+    #[test]
+    fn a_cursor_skips_as_it_walks((naive, t, _) in any_place(), elsewhere: i64, skips in prop::collection::vec(0usize..900, 4)) {
+        let calendar = calendar(&naive);
+        let mut cursor = calendar.cursor();
+        cursor.window(Time(elsewhere));
+        let walked: Vec<Interval> = calendar.windows(Interval::new(t, Time::MAX)).take(900).collect();
+        for n in skips {
+            prop_assert_eq!(cursor.after(t, n as u64), *walked.get(n).unwrap_or(&walked[walked.len() - 1]));
+        }
+        prop_assert_eq!(cursor.after(t, u64::MAX).end, Time::MAX);
     }
 
     /// Whatever the time, there is a window, it holds the time, and its neighbour begins where it ends.

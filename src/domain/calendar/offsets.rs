@@ -89,6 +89,15 @@ impl Offsets {
         self.stretches.partition_point(|stretch| stretch.from <= second) - 1
     }
 
+    /// The UTC seconds, both within it, between which the stretch's clocks only tell what they had not told before.
+    /// Dates that begin and end there (the end included) last 24 hours.
+    pub fn even(&self, stretch: usize) -> (i64, i64) {
+        let Stretch { from, offset, .. } = self.stretches[stretch];
+        let told = stretch.checked_sub(1).map_or(i64::MIN, |before| self.stretches[before].reach - offset);
+        let next = self.stretches.get(stretch + 1).map_or(i64::MAX, |next| next.from - 1);
+        (from.max(told).max(i64::MIN / SECOND_NANOS), next.min(i64::MAX / SECOND_NANOS))
+    }
+
     /// The local date, in days from 1970-01-01, of a UTC second in the stretch of that number.
     #[inline]
     pub fn date(&self, second: i64, stretch: usize) -> i64 {
