@@ -1,9 +1,9 @@
 //! What a stretch of a series' points comes to, and how two neighbours are put together.
 
-use super::calendar::Calendar;
+use super::calendar::{Calendar, Cursor};
 use super::definition::Kind;
 use super::point::Point;
-use super::time::Time;
+use super::time::{Interval, Time};
 
 /// What a stretch of points comes to. Neighbours combine in O(1), so a tree of these answers a total or a
 /// crossing in one descent.
@@ -58,13 +58,19 @@ pub fn link(before_time: Time, before_value: i64, value: i64, start: Option<Time
 ///
 /// A DELTA point covers `[time, end)`; a level falls in the `[start, end)` that holds it, a report in the `(start, end]`.
 pub fn periods_of(kind: Kind, point: &Point, periods: &Calendar) -> (Time, Time, u64) {
+    periods_at(kind, point, &mut periods.cursor())
+}
+
+/// [`periods_of`], for points in order of time.
+pub fn periods_at(kind: Kind, point: &Point, periods: &mut Cursor<'_>) -> (Time, Time, u64) {
+    let last_before = |t: Time| Time(t.0.saturating_sub(1));
     match kind {
         Kind::Gauge => {
             let start = periods.window(point.time).start;
             (start, start, 1)
         }
         Kind::Cumulative => {
-            let start = periods.window(Time(point.time.0 - 1)).start;
+            let start = periods.window(last_before(point.time)).start;
             (start, start, 1)
         }
         Kind::Delta => {
@@ -72,8 +78,8 @@ pub fn periods_of(kind: Kind, point: &Point, periods: &Calendar) -> (Time, Time,
             if point.end <= first.end {
                 return (first.start, first.start, 1);
             }
-            let covered = super::time::Interval::new(point.time, point.end);
-            (first.start, periods.window(Time(point.end.0 - 1)).start, periods.count_starts(covered))
+            let count = periods.calendar().count_starts(Interval::new(first.start, point.end));
+            (first.start, periods.window(last_before(point.end)).start, count)
         }
     }
 }
@@ -81,8 +87,23 @@ pub fn periods_of(kind: Kind, point: &Point, periods: &Calendar) -> (Time, Time,
 impl Aggregate {
     /// What one point comes to. `periods`: the metric's, None where it is irregular.
     pub fn of(kind: Kind, point: &Point, periods: Option<&Calendar>) -> Aggregate {
+        Aggregate::of_one(kind, point, periods.map(Calendar::cursor).as_mut())
+    }
+
+    /// What points in order of time come to; None where there are none. Some ten nanoseconds each.
+    pub fn of_all<'a>(
+        kind: Kind,
+        points: impl IntoIterator<Item = &'a Point>,
+        periods: Option<&Calendar>,
+    ) -> Option<Aggregate> {
+        let mut cursor = periods.map(Calendar::cursor);
+        let each = points.into_iter().map(|point| Aggregate::of_one(kind, point, cursor.as_mut()));
+        each.reduce(|left, right| left.then(kind, &right))
+    }
+
+    fn of_one(kind: Kind, point: &Point, periods: Option<&mut Cursor<'_>>) -> Aggregate {
         let (first_period, last_period, present) =
-            periods.map_or((point.time, point.time, 0), |p| periods_of(kind, point, p));
+            periods.map_or((point.time, point.time, 0), |p| periods_at(kind, point, p));
         let sum = match kind {
             Kind::Cumulative => 0,
             Kind::Delta | Kind::Gauge => i128::from(point.value),

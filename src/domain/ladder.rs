@@ -127,6 +127,24 @@ mod tests {
     }
 
     #[test]
+    fn the_rung_above_a_rung_is_the_next() {
+        for (ladder, level, expected) in [
+            (Ladder::List(vec![3, 5]), 2, Some(1)),
+            (Ladder::List(vec![3, 5]), 3, Some(2)),
+            (Ladder::List(vec![3, 5]), 5, None),
+            (Ladder::Every(10), -1, Some(1)),
+            (Ladder::Every(10), 0, Some(1)),
+            (Ladder::Every(10), 9, Some(1)),
+            (Ladder::Every(10), 10, Some(2)),
+            (Ladder::OneTwoFive(1), 2, Some(3)),
+            (Ladder::OneTwoFive(1), 9, Some(4)),
+            (Ladder::PowersOfTen(100), 100, Some(2)),
+        ] {
+            assert_eq!(ladder.first_above(level), expected, "{ladder:?} above {level}");
+        }
+    }
+
+    #[test]
     fn ladders_end_without_overflow() {
         assert_eq!(Ladder::PowersOfTen(1).rung(37), Some(THRESHOLD_MAX));
         assert_eq!(Ladder::PowersOfTen(1).rung(38), None);

@@ -109,12 +109,24 @@ fn folded(kind: Kind, points: &[Point], periods: Option<&Calendar>) -> Aggregate
     each.reduce(|left, right| left.then(kind, &right)).expect("points")
 }
 
+#[test]
+fn a_count_that_began_again_is_all_flow() {
+    let step = |start| link(Time(10), 100, 30, start);
+    assert_eq!(step(None), -70);
+    assert_eq!(step(Some(Time(9))), -70, "counted from before the report before");
+    assert_eq!(step(Some(Time(10))), 30, "at the report before it");
+    assert_eq!(step(Some(Time(11))), 30);
+    assert_eq!(link(Time(0), i64::MIN, i64::MAX, None), i128::from(u64::MAX));
+}
+
 proptest! {
     #[test]
     fn a_fold_is_the_walk((kind, points) in any_points(), regular: bool) {
         let days = days();
         let periods = regular.then_some(&days);
         prop_assert_eq!(folded(kind, &points, periods), walked(kind, &points, periods));
+        prop_assert_eq!(Aggregate::of_all(kind, &points, periods), Some(walked(kind, &points, periods)));
+        prop_assert_eq!(Aggregate::of_all(kind, &[], periods), None);
     }
 
     /// However a stretch is cut in three, either pair may be put together first.

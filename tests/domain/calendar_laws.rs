@@ -83,7 +83,7 @@ fn any_unit() -> impl Strategy<Value = (Unit, u32, i64)> {
 fn any_place() -> impl Strategy<Value = (Naive, Time, i64)> {
     let month_day = (1u8..=12, 1u8..=28).prop_map(|(month, day)| MonthDay { month, day });
     let anywhere = TIME_MIN.0 + 3 * 366 * DAY_NANOS..TIME_MAX.0 - 3 * 366 * DAY_NANOS;
-    let near = -2 * DAY_NANOS..2 * DAY_NANOS;
+    let near = prop_oneof![-2 * DAY_NANOS..2 * DAY_NANOS, -DAY_NANOS / 12..DAY_NANOS / 12];
     (any_unit(), any_zone(), any_weekday(), month_day, anywhere, near, any::<bool>()).prop_map(
         |((unit, count, days), zone, week_start, year_start, at, near, is_near)| {
             let change = crate::calendar_naive::rules(&zone);
@@ -98,20 +98,26 @@ fn any_place() -> impl Strategy<Value = (Naive, Time, i64)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
-    /// Every window of the naive walk is found from its first, a middle and its last instant, and by the iterator.
+    /// Every window of the naive walk is found from its first, any and its last instant, by the iterator, and by
+    /// cursors that go either way.
     #[test]
-    fn windows_are_those_of_the_naive_walk((naive, t, days) in any_place()) {
+    fn windows_are_those_of_the_naive_walk((naive, t, days) in any_place(), part in 0.0..1.0f64) {
         let calendar = calendar(&naive);
         let span = Interval::new(t, t.plus(days * DAY_NANOS));
         let expected = naive.windows(timestamp(span.start), timestamp(Time(span.end.0 - 1)));
         prop_assert_eq!(calendar.windows(span).collect::<Vec<_>>(), expected.clone());
-        let mut cursor = calendar.cursor();
+        let (mut cursor, mut backward) = (calendar.cursor(), calendar.cursor());
         for window in &expected {
-            for t in [window.start, Time(window.start.0.midpoint(window.end.0)), Time(window.end.0 - 1)] {
+            let length = window.start.0.abs_diff(window.end.0);
+            for t in [0, (part * length as f64) as u64, length - 1] {
+                let t = Time(window.start.0 + t as i64);
                 prop_assert_eq!(calendar.window(t), *window);
                 prop_assert_eq!(cursor.window(t), *window);
                 prop_assert_eq!(calendar.is_boundary(t), t == window.start);
             }
+        }
+        for window in expected.iter().rev() {
+            prop_assert_eq!(backward.window(Time(window.end.0 - 1)), *window);
         }
     }
 

@@ -97,6 +97,9 @@ fn midnights_that_are_not_there_or_twice() {
     check_days("Atlantic/Azores", &["2016-10-29", "2016-10-30", "2016-10-31T01:00:00Z"]);
     // Newfoundland went back at 00:01, into the evening before: what follows is of the date that had begun.
     check_days("America/St_Johns", &["2010-11-06T02:30:00Z", "2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"]);
+    let newfoundland = calendar(Day, 1, "America/St_Johns", Monday, (1, 1));
+    let sunday = Interval::new(time("2010-11-07T02:30:00Z"), time("2010-11-08T03:30:00Z"));
+    assert_eq!(newfoundland.window(time("2010-11-07T03:00:00Z")), sunday, "23:30 of Saturday, the second time");
 }
 
 #[test]

@@ -78,7 +78,12 @@ impl Calendar {
     }
 }
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
+    /// What it goes over.
+    pub fn calendar(&self) -> &'a Calendar {
+        self.calendar
+    }
+
     /// [`Calendar::window`]; a nanosecond or two for the window of the last time, or the next.
     #[inline]
     pub fn window(&mut self, t: Time) -> Interval {
