@@ -14,9 +14,11 @@ pub const DOMAIN: &str = "milepost";
 /// Bytes of one description. Longer ones are cut.
 const DESCRIPTION_BYTES_MAX: usize = 600;
 /// Bytes of one field's path. Longer ones are cut.
-const FIELD_BYTES_MAX: usize = 200;
+const FIELD_BYTES_MAX: usize = 150;
+/// Bytes of a quota's description. Longer ones are cut: the message says it all.
+const QUOTA_BYTES_MAX: usize = 200;
 /// Bytes of all metadata but the field and the count; what does not fit is left out.
-const METADATA_BYTES_MAX: usize = 1_000;
+const METADATA_BYTES_MAX: usize = 900;
 /// Bytes that trailers take beside the message and the details: names, the code, HTTP/2's 32 bytes a header.
 const TRAILER_BYTES_OVERHEAD: usize = 300;
 
@@ -104,7 +106,7 @@ fn details(faults: &Faults, first: &Fault) -> Vec<prost_types::Any> {
     if let Some(subject) = first.quota {
         let violation = pb::quota_failure::Violation {
             subject: subject.to_owned(),
-            description: description(first).to_owned(),
+            description: cut_to(&first.description, QUOTA_BYTES_MAX).to_owned(),
             ..Default::default()
         };
         details.push(packed("QuotaFailure", &pb::QuotaFailure { violations: vec![violation] }));
