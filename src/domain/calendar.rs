@@ -49,6 +49,16 @@ pub enum Unit {
 }
 
 /// How time is cut into windows: one after the other without gaps, none of them empty.
+///
+/// ```
+/// use milepost::domain::calendar::{Calendar, MonthDay, Unit, Weekday, Zone};
+/// use milepost::domain::time::Time;
+///
+/// let london = Zone::parse("Europe/London").expect("an IANA zone");
+/// let years = Calendar::new(Unit::Year, 1, london, Weekday::Monday, MonthDay { month: 4, day: 6 });
+/// let window = years.window(Time::parse("2016-08-29T12:00:00+01:00").expect("a time"));
+/// assert_eq!(window.start.to_string(), "2016-04-05T23:00:00Z");
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Calendar {
     unit: Unit,
