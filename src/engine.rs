@@ -3,15 +3,37 @@
 //! `batch` is what goes in, `view` what comes out. The engine never sees a protobuf type.
 
 pub mod batch;
+mod block;
+mod changes;
+mod codec;
+mod committer;
+mod dedup;
+mod definition_codec;
+mod effect;
+mod fold;
+mod history;
+mod judge;
+mod open;
+mod state;
+mod tree;
 pub mod view;
 
 use crate::clock::Clock;
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
 use crate::store::{Store, StoreError};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use batch::{Ack, Batch, Refused};
-use std::sync::Arc;
+use committer::{Ask, Committer, Shared};
+use dedup::RequestIds;
+use state::Component;
+use std::sync::{Arc, Mutex};
+use tokio::sync::{mpsc, oneshot};
+use tree::child::Loader;
 use view::View;
+
+/// Batches that wait for the committer, at most; more wait with their callers.
+const ASKS_MAX: usize = 1_024;
 
 /// What was known when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,47 +111,111 @@ impl Default for Settings {
 
 /// The engine. Cloning it is cheap: all clones are the same engine.
 #[derive(Clone)]
-pub struct Engine;
+pub struct Engine {
+    shared: Arc<Shared>,
+    asks: mpsc::Sender<Ask>,
+}
 
 impl Engine {
     /// Opens what `store` holds: loads the directory of series, replays the log, starts the committer.
-    pub fn open(_store: Arc<dyn Store>, _clock: Arc<dyn Clock>, _settings: Settings) -> Result<Engine, StoreError> {
-        todo!()
+    pub fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, settings: Settings) -> Result<Engine, StoreError> {
+        assert!(settings.page_points_max < settings.block_points_max, "a page's series is shorter than a block");
+        assert!(settings.node_children_max >= 2, "a node has several children");
+        let loader = Arc::new(Loader::new(store, settings.cache_bytes_max));
+        let mut opened = open::open(&loader, &settings, clock.now())?;
+        let shared = Arc::new(Shared {
+            state: ArcSwap::from_pointee(std::mem::take(&mut opened.state)),
+            ids: Mutex::new(std::mem::replace(&mut opened.ids, RequestIds::new(0, 0))),
+            loader,
+            clock,
+            settings,
+            poisoned: ArcSwapOption::empty(),
+        });
+        let (asks, waiting) = mpsc::channel(ASKS_MAX);
+        let committer = Committer::new(shared.clone(), waiting, asks.downgrade(), opened);
+        std::thread::Builder::new().name("committer".to_string()).spawn(move || committer.run()).map_err(|e| {
+            StoreError::Io { operation: "spawn", file: "the committer's thread".to_string(), cause: e.to_string() }
+        })?;
+        Ok(Engine { shared, asks })
     }
 
     /// Judges and writes a batch, all of it or none. `Ok` means: on stable storage and visible.
-    pub async fn write(&self, _batch: Batch) -> Result<Ack, Refused> {
-        todo!()
+    pub async fn write(&self, batch: Batch) -> Result<Ack, Refused> {
+        self.submit(batch).await?.await.unwrap_or(Err(Refused::Closing))
+    }
+
+    /// Hands a batch in and answers a future of what becomes of it: batches handed in one after the other are
+    /// judged in that order, many in flight.
+    pub async fn submit(&self, batch: Batch) -> Result<oneshot::Receiver<Result<Ack, Refused>>, Refused> {
+        let memo = dedup::memo_of(&batch);
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(Ask::Write(Box::new(batch), memo, reply)).await.map_err(|_| Refused::Closing)?;
+        Ok(answer)
     }
 
     /// A component at one revision. An unknown component is empty, at revision 0. `Recorded` waits for changes
     /// that are being recorded.
-    pub async fn view(&self, _component: &ComponentName, _as_of: AsOf) -> Result<View, ViewError> {
-        todo!()
+    pub async fn view(&self, name: &ComponentName, as_of: AsOf) -> Result<View, ViewError> {
+        let now = self.shared.clock.now();
+        if let AsOf::Recorded(asked) = as_of {
+            if asked > now {
+                return Err(ViewError::TimeInFuture { asked, now });
+            }
+            let (reply, passed) = oneshot::channel();
+            self.asks.send(Ask::Barrier(asked, reply)).await.map_err(|_| ViewError::Closed)?;
+            passed.await.map_err(|_| ViewError::Closed)?;
+        }
+        let component = self.shared.state.load().get(name).cloned();
+        let component = component.unwrap_or_else(|| Arc::new(Component::new(name.clone())));
+        let (revision, evaluate_time) = match as_of {
+            AsOf::Now => (component.revision, now),
+            AsOf::Recorded(asked) => (component.revision_at(asked), asked),
+            AsOf::Revision(asked) if asked > component.revision => {
+                return Err(ViewError::RevisionInFuture { asked, last: component.revision });
+            }
+            AsOf::Revision(asked) => (asked, component.batch(asked).map_or(now, |facts| facts.record_time)),
+        };
+        Ok(View::new(component, revision, evaluate_time, self.shared.loader.clone()))
     }
 
     /// All components that have, or had, a metric, by name.
     pub fn components(&self) -> Vec<ComponentName> {
-        todo!()
+        self.shared.state.load().keys().cloned().collect()
     }
 
     /// Whether a request id is remembered: its retry is judged before any other check.
-    pub fn remembers(&self, _component: &ComponentName, _who: &str, _request_id: &str) -> bool {
-        todo!()
+    pub fn remembers(&self, component: &ComponentName, who: &str, request_id: &str) -> bool {
+        let fingerprint = dedup::fingerprint(component, who, request_id);
+        self.shared.ids.lock().expect("no holder of the ids panics").get(&fingerprint).is_some()
     }
 
     /// Folds everything committed so far into the store. For tests and closing; otherwise the engine decides.
     pub async fn fold(&self) -> Result<(), StoreError> {
-        todo!()
+        let (reply, done) = oneshot::channel();
+        self.asks.send(Ask::Fold(reply)).await.map_err(|_| closed())?;
+        done.await.unwrap_or_else(|_| Err(closed()))
     }
 
     /// Why writes are refused, where the disk failed.
     pub fn poisoned(&self) -> Option<String> {
-        todo!()
+        self.shared.poisoned.load().as_ref().map(|cause| cause.to_string())
+    }
+
+    /// How many blocks and nodes were read from the store so far: what growth is measured by.
+    pub fn children_read(&self) -> u64 {
+        self.shared.loader.reads()
     }
 
     /// Finishes what was taken, folds, marks the index clean. Writes after it are refused.
     pub async fn close(&self) -> Result<(), StoreError> {
-        todo!()
+        let (reply, done) = oneshot::channel();
+        if self.asks.send(Ask::Close(reply)).await.is_err() {
+            return Ok(());
+        }
+        done.await.unwrap_or(Ok(()))
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Poisoned { cause: "the engine is closed".to_string() }
 }

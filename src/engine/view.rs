@@ -2,23 +2,55 @@
 //! held and whatever is written or folded meanwhile.
 
 use super::batch::{Filter, MetricId};
-use crate::domain::aggregate::Aggregate;
+use super::block::Leaf;
+use super::changes;
+use super::state::{Component, Metric, Series};
+use super::tree::Entry;
+use super::tree::child::{Child, Loader};
+use super::tree::walk::{Past, Walk};
+use crate::domain::aggregate::{Aggregate, link};
 use crate::domain::calendar::Calendar;
-use crate::domain::definition::Definition;
+use crate::domain::definition::{Definition, Kind};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::{Interval, Time};
 use crate::store::StoreError;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-/// A component at one revision.
+/// Blocks as they were that a view remembers, at most.
+const PAST_BLOCKS_MAX: usize = 1_024;
+
+/// A component at one revision. Cloning it is cheap.
 #[derive(Clone)]
-pub struct View;
+pub struct View {
+    component: Arc<Component>,
+    revision: i64,
+    evaluate_time: Time,
+    reading: Arc<Reading>,
+}
+
+/// A child, and what it was at the view's revision.
+type PastBlock = (Arc<Child>, Arc<Leaf>);
+
+/// What the parts of a view share.
+struct Reading {
+    /// None: the component as it is; nothing later is in it.
+    revision: Option<i64>,
+    loader: Arc<Loader>,
+    /// Blocks as they were at the revision, by the child they are made of, which is held so that its place in
+    /// memory is not used again.
+    past: Mutex<HashMap<usize, PastBlock>>,
+}
 
 /// A metric in a view.
 #[derive(Clone)]
 pub struct MetricView {
+    metric: Arc<Metric>,
+    reading: Arc<Reading>,
+    /// The revision is from before it was made.
+    unborn: bool,
     /// This creation of it.
     pub id: MetricId,
     /// As it was at the revision; as it is now where the revision is from before it was made.
@@ -29,7 +61,13 @@ pub struct MetricView {
 
 /// A series in a view: one that has a point or an opening at the revision.
 #[derive(Clone)]
-pub struct SeriesView;
+pub struct SeriesView {
+    series: Arc<Series>,
+    kind: Kind,
+    periods: Option<Arc<Calendar>>,
+    opening: Option<Opening>,
+    reading: Arc<Reading>,
+}
 
 /// The first point at which a search got there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,94 +143,248 @@ pub struct ChangesAsk {
 }
 
 impl View {
+    /// A component at `revision`, judged at `evaluate_time`.
+    pub(super) fn new(component: Arc<Component>, revision: i64, evaluate_time: Time, loader: Arc<Loader>) -> View {
+        let earlier = (revision < component.revision).then_some(revision);
+        let reading = Arc::new(Reading { revision: earlier, loader, past: Mutex::default() });
+        View { component, revision, evaluate_time, reading }
+    }
+
     /// Whose.
     pub fn component(&self) -> &ComponentName {
-        todo!()
+        &self.component.name
     }
 
     /// Every figure is of this revision.
     pub fn revision(&self) -> i64 {
-        todo!()
+        self.revision
     }
 
     /// What depends on the clock is judged at this time: the as-of's time, the recorded time of its revision, or now.
     pub fn evaluate_time(&self) -> Time {
-        todo!()
+        self.evaluate_time
     }
 
     /// The last revision recorded at or before `t`; 0 where there is none. For `ListChanges`.
-    pub fn revision_at(&self, _t: Time) -> i64 {
-        todo!()
+    pub fn revision_at(&self, t: Time) -> i64 {
+        self.component.revision_at(t)
     }
 
     /// A metric that is there now, as it was at the revision. None: not there (now).
-    pub fn metric(&self, _name: &MetricName) -> Option<MetricView> {
-        todo!()
+    pub fn metric(&self, name: &MetricName) -> Option<MetricView> {
+        self.component.metrics.get(name).map(|metric| self.metric_view(metric))
     }
 
     /// A metric's last definition, deleted or not: what a retry's dates are read with.
-    pub fn last_definition(&self, _name: &MetricName) -> Option<Arc<Definition>> {
-        todo!()
+    pub fn last_definition(&self, name: &MetricName) -> Option<Arc<Definition>> {
+        self.component.last_definitions.get(name).cloned()
     }
 
     /// All metrics there are now, by name.
     pub fn metrics(&self) -> Vec<MetricView> {
-        todo!()
+        self.component.metrics.values().map(|metric| self.metric_view(metric)).collect()
+    }
+
+    fn metric_view(&self, metric: &Arc<Metric>) -> MetricView {
+        let then = metric.definition_at(self.revision);
+        let definition = then.unwrap_or(metric.definition()).clone();
+        let periods = match then {
+            Some(then) if !Arc::ptr_eq(then, metric.definition()) => then.periods().map(Arc::new),
+            _ => metric.periods.clone(),
+        };
+        MetricView {
+            metric: metric.clone(),
+            reading: self.reading.clone(),
+            unborn: then.is_none(),
+            id: metric.id,
+            definition,
+            periods,
+        }
     }
 
     /// Changed keys, newest revision first; of one revision METRIC, then OPENING, then points, each by labels, then time.
-    pub fn changes(&self, _ask: &ChangesAsk) -> Result<Vec<ChangeRow>, StoreError> {
-        todo!()
+    /// Cost: reads the frames of changes of those revisions; with `include_new` also the blocks that revisions asked for made.
+    pub fn changes(&self, ask: &ChangesAsk) -> Result<Vec<ChangeRow>, StoreError> {
+        changes::rows(&self.component, self.revision, ask, &self.reading.loader)
     }
 }
 
 impl MetricView {
     /// The series that pass all filters and have a point or an opening at the revision, by label values.
     /// Cost: one step a series of the metric.
-    pub fn series(&self, _filters: &[Filter]) -> Result<Vec<SeriesView>, StoreError> {
-        todo!()
+    pub fn series(&self, filters: &[Filter]) -> Result<Vec<SeriesView>, StoreError> {
+        if self.unborn {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for series in self.metric.series.values() {
+            if !filters.iter().all(|filter| filter.passes(&series.labels)) {
+                continue;
+            }
+            let opening = match self.reading.revision {
+                None => series.opening(),
+                Some(revision) => series.opening_at(revision),
+            };
+            let view = SeriesView {
+                series: series.clone(),
+                kind: self.definition.kind,
+                periods: self.periods.clone(),
+                opening: opening.cloned(),
+                reading: self.reading.clone(),
+            };
+            if view.opening.is_some() || view.first_from(Time::MIN)?.is_some() {
+                found.push(view);
+            }
+        }
+        Ok(found)
     }
 }
 
 impl SeriesView {
+    fn walk(&self) -> Walk<'_> {
+        Walk {
+            kind: self.kind,
+            periods: self.periods.as_deref(),
+            revision: self.reading.revision,
+            history: &self.series.history,
+            loader: &self.reading.loader,
+            past: &*self.reading,
+        }
+    }
+
+    fn root(&self) -> Option<&Entry> {
+        self.series.root.as_ref()
+    }
+
     /// Its label values.
     pub fn labels(&self) -> &Labels {
-        todo!()
+        &self.series.labels
     }
 
     /// Its opening balance.
     pub fn opening(&self) -> Option<&Opening> {
-        todo!()
+        self.opening.as_ref()
     }
 
     /// What the points with `start <= time < end` come to; None: there is none. O(log n).
-    pub fn span(&self, _interval: Interval) -> Result<Option<Aggregate>, StoreError> {
-        todo!()
+    pub fn span(&self, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
+        self.walk().span(self.root(), interval)
     }
 
     /// The last point before `t`. O(log n).
-    pub fn last_before(&self, _t: Time) -> Result<Option<Point>, StoreError> {
-        todo!()
+    pub fn last_before(&self, t: Time) -> Result<Option<Point>, StoreError> {
+        self.walk().last_before(self.root(), t)
     }
 
     /// The first point at or after `t`. O(log n).
-    pub fn first_from(&self, _t: Time) -> Result<Option<Point>, StoreError> {
-        todo!()
+    pub fn first_from(&self, t: Time) -> Result<Option<Point>, StoreError> {
+        self.walk().first(self.root(), Interval::new(t, Time::MAX))
     }
 
     /// The first point of the interval whose prefix sum (DELTA, CUMULATIVE: as in `Aggregate`) or whose level
     /// (GAUGE) is at or above `level`. One descent, O(log n), also where values fall.
-    pub fn reach(&self, _interval: Interval, _level: i128) -> Result<Option<Crossing>, StoreError> {
-        todo!()
+    pub fn reach(&self, interval: Interval, level: i128) -> Result<Option<Crossing>, StoreError> {
+        let mut search = Reach { kind: self.kind, level, before: None, sum: 0, found: None };
+        self.visit(interval, &mut search)?;
+        Ok(search.found)
     }
 
     /// Walks the points of the interval in order of time.
-    pub fn visit(&self, _interval: Interval, _visitor: &mut dyn Visitor) -> Result<(), StoreError> {
-        todo!()
+    pub fn visit(&self, interval: Interval, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
+        if let Some(root) = self.root() {
+            let _ = self.walk().walk(root, &interval, visitor)?;
+        }
+        Ok(())
     }
 
     /// Up to `points_max` points of the interval in order of time. To go on: from the last one's time + 1.
-    pub fn points(&self, _interval: Interval, _points_max: usize) -> Result<Vec<Point>, StoreError> {
-        todo!()
+    pub fn points(&self, interval: Interval, points_max: usize) -> Result<Vec<Point>, StoreError> {
+        let mut take = Take { points: Vec::new(), points_max };
+        if points_max > 0 {
+            self.visit(interval, &mut take)?;
+        }
+        Ok(take.points)
+    }
+}
+
+impl Past for Reading {
+    fn get(&self, entry: &Entry) -> Option<Arc<Leaf>> {
+        let past = self.past.lock().expect("no holder of the past panics");
+        past.get(&(Arc::as_ptr(&entry.child) as usize)).map(|(_, leaf)| leaf.clone())
+    }
+
+    fn put(&self, entry: &Entry, leaf: &Arc<Leaf>) {
+        let mut past = self.past.lock().expect("no holder of the past panics");
+        if past.len() < PAST_BLOCKS_MAX {
+            past.insert(Arc::as_ptr(&entry.child) as usize, (entry.child.clone(), leaf.clone()));
+        }
+    }
+}
+
+/// Looks for the first point at or above a level.
+struct Reach {
+    kind: Kind,
+    level: i128,
+    before: Option<(Time, i64)>,
+    sum: i128,
+    found: Option<Crossing>,
+}
+
+impl Reach {
+    /// The prefix sum just before what the given first point's own aggregate counts.
+    fn joined(&self, value: i64, start: Option<Time>) -> i128 {
+        match (self.kind, self.before) {
+            (Kind::Cumulative, Some((time, before))) => self.sum + link(time, before, value, start),
+            _ => self.sum,
+        }
+    }
+}
+
+impl Visitor for Reach {
+    fn stretch(&mut self, aggregate: &Aggregate) -> bool {
+        let base = self.joined(aggregate.first_value, aggregate.first_start);
+        let highest = match self.kind {
+            Kind::Gauge => i128::from(aggregate.max),
+            Kind::Delta | Kind::Cumulative => base + aggregate.high,
+        };
+        if highest >= self.level {
+            return false;
+        }
+        self.sum = base + aggregate.sum;
+        self.before = Some((aggregate.last_time, aggregate.last_value));
+        true
+    }
+
+    fn point(&mut self, point: &Point) -> ControlFlow<()> {
+        let before = self.sum;
+        let after = match self.kind {
+            Kind::Delta => before + i128::from(point.value),
+            Kind::Cumulative => self.joined(point.value, point.start),
+            Kind::Gauge => i128::from(point.value),
+        };
+        if after >= self.level {
+            self.found = Some(Crossing { point: *point, before, after });
+            return ControlFlow::Break(());
+        }
+        self.sum = after;
+        self.before = Some((point.time, point.value));
+        ControlFlow::Continue(())
+    }
+}
+
+/// Takes the first points.
+struct Take {
+    points: Vec<Point>,
+    points_max: usize,
+}
+
+impl Visitor for Take {
+    fn stretch(&mut self, _: &Aggregate) -> bool {
+        false
+    }
+
+    fn point(&mut self, point: &Point) -> ControlFlow<()> {
+        self.points.push(*point);
+        if self.points.len() < self.points_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }

@@ -1,0 +1,170 @@
+//! Bytes of records, frames and nodes: varints, texts, points. Little-endian; no alignment; no self-description,
+//! so each format says its version first.
+
+use crate::domain::point::Point;
+use crate::domain::time::Time;
+
+/// The bytes do not say what they should. Whoever read them names file and offset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the bytes do not decode: {0}")]
+pub struct Undecodable(pub &'static str);
+
+/// Appends values to a byte string.
+#[derive(Default)]
+pub struct Writer(pub Vec<u8>);
+
+impl Writer {
+    /// One byte.
+    pub fn byte(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
+    /// LEB128: seven bits a byte, low ones first, the top bit says that more follow.
+    pub fn unsigned(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    /// Zigzag, then as `unsigned`: small magnitudes are short.
+    pub fn signed(&mut self, value: i64) {
+        self.unsigned(((value << 1) ^ (value >> 63)) as u64);
+    }
+
+    /// 16 bytes.
+    pub fn wide(&mut self, value: i128) {
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// 8 bytes.
+    pub fn time(&mut self, value: Time) {
+        self.0.extend_from_slice(&value.0.to_le_bytes());
+    }
+
+    /// A flag, then the time where there is one.
+    pub fn optional_time(&mut self, value: Option<Time>) {
+        self.byte(u8::from(value.is_some()));
+        if let Some(time) = value {
+            self.time(time);
+        }
+    }
+
+    /// Length, then the bytes.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.unsigned(value.len() as u64);
+        self.0.extend_from_slice(value);
+    }
+
+    /// Length, then UTF-8.
+    pub fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    /// A point's value: everything but its time.
+    pub fn point_value(&mut self, point: &Point) {
+        let has_end = point.end != point.time;
+        self.byte(u8::from(has_end) | u8::from(point.start.is_some()) << 1 | u8::from(point.restated) << 2);
+        self.signed(point.value);
+        if has_end {
+            self.signed(point.end.0.wrapping_sub(point.time.0));
+        }
+        if let Some(start) = point.start {
+            self.signed(point.time.0.wrapping_sub(start.0));
+        }
+    }
+}
+
+/// Takes values off a byte string.
+pub struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next `count` bytes.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Undecodable> {
+        if count > self.0.len() {
+            return Err(Undecodable("cut short"));
+        }
+        let (taken, rest) = self.0.split_at(count);
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// As `Writer::byte`.
+    pub fn byte(&mut self) -> Result<u8, Undecodable> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// As `Writer::unsigned`.
+    pub fn unsigned(&mut self) -> Result<u64, Undecodable> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Undecodable("a varint does not end"))
+    }
+
+    /// A count of things that take at least one byte each, so that damage cannot ask for endless memory.
+    pub fn count(&mut self) -> Result<usize, Undecodable> {
+        let count = self.unsigned()?;
+        if count > self.0.len() as u64 {
+            return Err(Undecodable("a count exceeds the bytes"));
+        }
+        Ok(count as usize)
+    }
+
+    /// As `Writer::signed`.
+    pub fn signed(&mut self) -> Result<i64, Undecodable> {
+        let raw = self.unsigned()?;
+        Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
+    }
+
+    /// As `Writer::wide`.
+    pub fn wide(&mut self) -> Result<i128, Undecodable> {
+        Ok(i128::from_le_bytes(self.take(16)?.try_into().expect("16 bytes were taken")))
+    }
+
+    /// As `Writer::time`.
+    pub fn time(&mut self) -> Result<Time, Undecodable> {
+        Ok(Time(i64::from_le_bytes(self.take(8)?.try_into().expect("8 bytes were taken"))))
+    }
+
+    /// As `Writer::optional_time`.
+    pub fn optional_time(&mut self) -> Result<Option<Time>, Undecodable> {
+        Ok(if self.byte()? == 0 { None } else { Some(self.time()?) })
+    }
+
+    /// As `Writer::bytes`.
+    pub fn bytes(&mut self) -> Result<&'a [u8], Undecodable> {
+        let length = self.count()?;
+        self.take(length)
+    }
+
+    /// As `Writer::text`.
+    pub fn text(&mut self) -> Result<&'a str, Undecodable> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Undecodable("not UTF-8"))
+    }
+
+    /// As `Writer::point_value`.
+    pub fn point_value(&mut self, time: Time) -> Result<Point, Undecodable> {
+        let flags = self.byte()?;
+        let mut point = Point::at(time, self.signed()?);
+        if flags & 1 != 0 {
+            point.end = Time(time.0.wrapping_add(self.signed()?));
+        }
+        if flags & 2 != 0 {
+            point.start = Some(Time(time.0.wrapping_sub(self.signed()?)));
+        }
+        point.restated = flags & 4 != 0;
+        Ok(point)
+    }
+
+    /// Nothing may be left.
+    pub fn end(&self) -> Result<(), Undecodable> {
+        if self.0.is_empty() { Ok(()) } else { Err(Undecodable("bytes are left over")) }
+    }
+}

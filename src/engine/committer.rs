@@ -1,0 +1,457 @@
+//! The one thread that judges and writes: it takes all batches that wait, judges one after the other, appends
+//! them as one group, syncs once, makes them visible, and answers.
+
+use super::Settings;
+use super::batch::{Ack, Batch, Refused};
+use super::dedup::{Remembered, RequestIds};
+use super::effect::{Around, Memo, write_effect};
+use super::fold::{Dirty, Fold, Folded};
+use super::judge::judge;
+use super::state::Component;
+use super::tree::child::{Loader, node_key};
+use crate::clock::Clock;
+use crate::domain::name::ComponentName;
+use crate::domain::time::Time;
+use crate::store::{Commit, Committed, Position, Record, StoreError};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use imbl::OrdMap;
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// Batches in one group, at most.
+const GROUP_BATCHES_MAX: usize = 1_024;
+/// Bytes of records after which a group is written though more batches wait.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+/// How long a batch waits for folding that is behind before it is refused.
+const FOLD_WAIT: Duration = Duration::from_millis(5_000);
+/// How long a snapshot is held at most: what it may still read of the index is kept so long.
+const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// Every component there is.
+pub type State = OrdMap<ComponentName, Arc<Component>>;
+
+/// What the committer and its callers share.
+pub struct Shared {
+    /// What is committed: synced, and visible.
+    pub state: ArcSwap<State>,
+    /// What is remembered of request ids.
+    pub ids: Mutex<RequestIds>,
+    /// Reads children.
+    pub loader: Arc<Loader>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Sizes and bounds.
+    pub settings: Settings,
+    /// Why nothing is written any more, where the disk failed.
+    pub poisoned: ArcSwapOption<String>,
+}
+
+/// What the committer is asked.
+pub enum Ask {
+    /// Judge and write.
+    Write(Box<Batch>, Option<Memo>, oneshot::Sender<Result<Ack, Refused>>),
+    /// Answer when everything recorded at or before this time is visible; nothing will be recorded at it any more.
+    Barrier(Time, oneshot::Sender<()>),
+    /// Fold everything committed.
+    Fold(oneshot::Sender<Result<(), StoreError>>),
+    /// A fold has ended: take its result over.
+    Wake,
+    /// Fold, close the store, and end.
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// The committer.
+pub struct Committer {
+    shared: Arc<Shared>,
+    asks: mpsc::Receiver<Ask>,
+    wake: mpsc::WeakSender<Ask>,
+    last_position: Position,
+    last_record_time: Time,
+    /// What is not folded yet.
+    dirty: Dirty,
+    memtable_bytes: usize,
+    folding: Option<Receiver<Folded>>,
+    folded: Position,
+    /// Nodes of the index that older snapshots may still refer to, and since when no newer one does.
+    garbage: VecDeque<(Instant, Vec<u64>)>,
+}
+
+/// A batch of a group, judged.
+struct Taken {
+    reply: oneshot::Sender<Result<Ack, Refused>>,
+    answer: Result<Ack, Refused>,
+}
+
+/// A group that is being put together.
+#[derive(Default)]
+struct Group {
+    taken: Vec<Taken>,
+    commits: Vec<Commit>,
+    remembered: Vec<[u8; 16]>,
+    dirty: Dirty,
+    bytes_added: usize,
+    bytes: usize,
+    replaced_nodes: Vec<u64>,
+}
+
+impl Committer {
+    /// A committer of what was opened. `last_record_time`: recorded time never goes back behind it.
+    pub fn new(
+        shared: Arc<Shared>,
+        asks: mpsc::Receiver<Ask>,
+        wake: mpsc::WeakSender<Ask>,
+        opened: super::open::Opened,
+    ) -> Committer {
+        Committer {
+            shared,
+            asks,
+            wake,
+            last_position: opened.last_position,
+            last_record_time: opened.last_record_time,
+            dirty: opened.dirty,
+            memtable_bytes: opened.memtable_bytes,
+            folding: None,
+            folded: opened.folded,
+            garbage: VecDeque::new(),
+        }
+    }
+
+    /// Works until it is asked to close, or nobody can ask any more.
+    pub fn run(mut self) {
+        while let Some(first) = self.asks.blocking_recv() {
+            let mut asks = vec![first];
+            while asks.len() < GROUP_BATCHES_MAX
+                && let Ok(ask) = self.asks.try_recv()
+            {
+                asks.push(ask);
+            }
+            self.take_over_fold(Duration::ZERO);
+            let mut asks = asks.into_iter().peekable();
+            while asks.peek().is_some() {
+                if let Some(Ask::Close(reply)) = self.serve(&mut asks) {
+                    let closed = self.close();
+                    let shared = self.shared.clone();
+                    drop(self);
+                    drop(shared);
+                    let _ = reply.send(closed);
+                    return;
+                }
+            }
+            self.fold_where_due();
+        }
+    }
+
+    /// Serves asks until the group is full, they end, or something other than a batch is asked.
+    fn serve(&mut self, asks: &mut impl Iterator<Item = Ask>) -> Option<Ask> {
+        let mut group = Group::default();
+        let mut working = State::clone(&self.shared.state.load());
+        let mut after = None;
+        for ask in asks {
+            match ask {
+                Ask::Write(batch, memo, reply) => {
+                    let answer = self.judge(&batch, memo, &mut working, &mut group);
+                    group.taken.push(Taken { reply, answer });
+                }
+                other => {
+                    after = Some(other);
+                    break;
+                }
+            }
+            if group.bytes > GROUP_BYTES_MAX {
+                break;
+            }
+        }
+        self.write(group, working);
+        match after? {
+            Ask::Barrier(time, reply) => {
+                self.last_record_time = self.last_record_time.max(time.next());
+                let _ = reply.send(());
+                None
+            }
+            Ask::Fold(reply) => {
+                let _ = reply.send(self.fold_now());
+                None
+            }
+            Ask::Write(..) | Ask::Wake => None,
+            close @ Ask::Close(_) => Some(close),
+        }
+    }
+
+    /// Judges a batch against what the group has come to so far.
+    fn judge(
+        &mut self,
+        batch: &Batch,
+        memo: Option<Memo>,
+        working: &mut State,
+        group: &mut Group,
+    ) -> Result<Ack, Refused> {
+        let existing = working.get(&batch.component).cloned();
+        let component = existing.unwrap_or_else(|| Arc::new(Component::new(batch.component.clone())));
+        if let Some(memo) = &memo
+            && let Some(answer) = self.replay(batch, memo, &component)
+        {
+            return answer;
+        }
+        if let Some(cause) = &*self.shared.poisoned.load() {
+            return Err(StoreError::Poisoned { cause: cause.to_string() }.into());
+        }
+        if !self.has_room() {
+            return Err(Refused::Behind { retry_after_nanos: FOLD_WAIT.as_nanos() as i64 });
+        }
+        let record_time = self.shared.clock.now().max(self.last_record_time);
+        self.check_ids(memo.is_some() && !batch.validate_only, record_time)?;
+        let mut around = Around {
+            settings: &self.shared.settings,
+            loader: &self.shared.loader,
+            replaced_nodes: &mut group.replaced_nodes,
+            bytes_added: 0,
+        };
+        let judged = judge(&component, batch, memo, record_time, &mut around)?;
+        let bytes_added = around.bytes_added;
+        if batch.validate_only || (!judged.effect.changes() && judged.effect.memo.is_none()) {
+            return Ok(judged.ack);
+        }
+        self.last_record_time = record_time;
+        group.bytes_added += bytes_added;
+        group.add(&component, &judged, record_time);
+        if let Some(memo) = &judged.effect.memo {
+            let remembered = remembered(memo, &judged.ack, record_time);
+            self.shared.ids.lock().expect("no holder of the ids panics").insert(memo.fingerprint, remembered.clone());
+            group.dirty.ids.push((batch.component.clone(), memo.fingerprint, remembered));
+            group.remembered.push(memo.fingerprint);
+        }
+        group.dirty.note(&judged.effect, &batch.component);
+        working.insert(batch.component.clone(), Arc::new(judged.next));
+        Ok(judged.ack)
+    }
+
+    /// The first answer, where the id is remembered.
+    fn replay(&self, batch: &Batch, memo: &Memo, component: &Component) -> Option<Result<Ack, Refused>> {
+        let ids = self.shared.ids.lock().expect("no holder of the ids panics");
+        let first = ids.get(&memo.fingerprint)?;
+        let named = super::dedup::metrics_of(&batch.change);
+        let made_again = named
+            .iter()
+            .zip(&first.metrics)
+            .any(|(name, id)| component.metrics.get(*name).is_some_and(|metric| metric.id != *id));
+        if first.body != memo.body || made_again {
+            return Some(Err(Refused::RequestIdReused));
+        }
+        let [accepted, unchanged, corrected] = first.counts;
+        Some(Ok(Ack { revision: first.revision, accepted, unchanged, corrected, replayed: true, definition: None }))
+    }
+
+    fn check_ids(&self, wanted: bool, now: Time) -> Result<(), Refused> {
+        if !wanted {
+            return Ok(());
+        }
+        let mut ids = self.shared.ids.lock().expect("no holder of the ids panics");
+        if ids.has_room(now) {
+            return Ok(());
+        }
+        Err(Refused::RequestIdsFull { retry_after_nanos: ids.room_in_nanos(now) })
+    }
+
+    /// Appends and syncs the group, makes it visible, answers.
+    fn write(&mut self, mut group: Group, mut working: State) {
+        if !group.commits.is_empty() {
+            match self.shared.loader.store().commit(&group.commits) {
+                Ok(committed) => {
+                    for (commit, done) in group.commits.iter().zip(committed) {
+                        let Committed::Done(positions) = done else { unreachable!("an embedded store loses no race") };
+                        let last = positions.last().copied().unwrap_or(self.last_position);
+                        self.last_position = self.last_position.max(last);
+                        if let Some(component) = working.get_mut(&commit.component) {
+                            Arc::make_mut(component).position = last;
+                        }
+                    }
+                    self.shared.state.store(Arc::new(working));
+                    self.dirty.merge(std::mem::take(&mut group.dirty));
+                    self.dirty.replaced_nodes.append(&mut group.replaced_nodes);
+                    self.memtable_bytes += group.bytes_added;
+                }
+                Err(error) => self.fail(&mut group, error),
+            }
+        }
+        for taken in group.taken {
+            let _ = taken.reply.send(taken.answer);
+        }
+    }
+
+    /// Nothing of the group happened. Answers that rest on it are refusals too.
+    fn fail(&mut self, group: &mut Group, error: StoreError) {
+        tracing::warn!(%error, "a group of batches could not be written");
+        if !matches!(error, StoreError::Full { .. }) {
+            self.shared.poisoned.store(Some(Arc::new(error.to_string())));
+        }
+        let mut ids = self.shared.ids.lock().expect("no holder of the ids panics");
+        group.remembered.iter().for_each(|fingerprint| ids.remove(fingerprint));
+        group.taken.iter_mut().for_each(|taken| taken.answer = Err(error.clone().into()));
+    }
+
+    // ---- folding ----
+
+    /// Whether the memtable may grow; waits a while for a fold where it may not.
+    fn has_room(&mut self) -> bool {
+        let bound = self.shared.settings.memtable_bytes_max.saturating_mul(2);
+        if self.memtable_bytes <= bound {
+            return true;
+        }
+        self.fold_where_due();
+        self.take_over_fold(FOLD_WAIT);
+        self.memtable_bytes <= bound
+    }
+
+    fn fold_where_due(&mut self) {
+        let settings = &self.shared.settings;
+        let due = self.memtable_bytes > settings.memtable_bytes_max
+            || self.shared.loader.store().log_bytes() > settings.unfolded_bytes_max;
+        if due && self.folding.is_none() && self.last_position > self.folded {
+            self.start_fold();
+        }
+    }
+
+    fn start_fold(&mut self) {
+        let fold = Fold {
+            state: State::clone(&self.shared.state.load()),
+            dirty: std::mem::take(&mut self.dirty),
+            through: self.last_position,
+            memtable_bytes: std::mem::take(&mut self.memtable_bytes),
+        };
+        let (shared, wake) = (self.shared.clone(), self.wake.clone());
+        let (done, folding) = std::sync::mpsc::channel();
+        self.folding = Some(folding);
+        std::thread::spawn(move || {
+            let folded = fold.run(&shared.loader, &shared.settings);
+            drop(shared);
+            let _ = done.send(folded);
+            if let Some(wake) = wake.upgrade() {
+                let _ = wake.try_send(Ask::Wake);
+            }
+        });
+    }
+
+    /// Takes a fold's result over, where one ends within `wait`.
+    fn take_over_fold(&mut self, wait: Duration) {
+        let Some(folding) = &self.folding else { return };
+        let folded = match folding.recv_timeout(wait) {
+            Ok(folded) => folded,
+            Err(RecvTimeoutError::Timeout) => return,
+            Err(RecvTimeoutError::Disconnected) => {
+                // The fold's thread panicked; what it was to fold is in the log still.
+                self.shared.poisoned.store(Some(Arc::new("folding failed; restart to recover".to_string())));
+                self.folding = None;
+                return;
+            }
+        };
+        self.folding = None;
+        if let Err(error) = self.finish_fold(folded) {
+            tracing::warn!(%error, "a fold failed; it will be tried again");
+        }
+    }
+
+    fn finish_fold(&mut self, folded: Folded) -> Result<(), StoreError> {
+        match folded {
+            Folded::Done(done) => {
+                let mut state = State::clone(&self.shared.state.load());
+                done.take_over(&mut state);
+                self.shared.state.store(Arc::new(state));
+                self.folded = done.through;
+                if let Some(error) = done.index_error {
+                    self.shared.poisoned.store(Some(Arc::new(error.to_string())));
+                    return Err(error);
+                }
+                self.shared.loader.store().trim(done.through)?;
+                self.drop_garbage(done.replaced_nodes)
+            }
+            Folded::Failed { error, dirty, memtable_bytes } => {
+                let later = std::mem::replace(&mut self.dirty, dirty);
+                self.dirty.merge(later);
+                self.memtable_bytes += memtable_bytes;
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes nodes that were replaced long enough ago for no query to hold them.
+    fn drop_garbage(&mut self, replaced: Vec<u64>) -> Result<(), StoreError> {
+        #[allow(clippy::disallowed_methods)] // how long ago, not what time it is
+        let now = Instant::now();
+        self.garbage.push_back((now, replaced));
+        let mut entries = Vec::new();
+        while self.garbage.front().is_some_and(|(since, _)| now.duration_since(*since) > SNAPSHOT_TIME_MAX) {
+            let (_, nodes) = self.garbage.pop_front().expect("there is a front");
+            entries.extend(nodes.into_iter().map(|id| (node_key(id), None)));
+        }
+        self.shared.loader.store().write_index(entries)
+    }
+
+    /// Folds everything committed, and waits for it.
+    fn fold_now(&mut self) -> Result<(), StoreError> {
+        while let Some(folding) = self.folding.take() {
+            match folding.recv() {
+                Ok(folded) => self.finish_fold(folded)?,
+                Err(_) => return Err(StoreError::Poisoned { cause: "folding failed".to_string() }),
+            }
+        }
+        if self.last_position == self.folded {
+            return Ok(());
+        }
+        self.start_fold();
+        self.fold_now_after_start()
+    }
+
+    fn fold_now_after_start(&mut self) -> Result<(), StoreError> {
+        let folding = self.folding.take().expect("a fold was just started");
+        match folding.recv() {
+            Ok(folded) => self.finish_fold(folded),
+            Err(_) => Err(StoreError::Poisoned { cause: "folding failed".to_string() }),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.asks.close();
+        if self.shared.poisoned.load().is_some() {
+            return Ok(());
+        }
+        self.fold_now()?;
+        self.shared.loader.store().close(self.folded)
+    }
+}
+
+impl Group {
+    fn add(&mut self, component: &Arc<Component>, judged: &super::judge::Judged, record_time: Time) {
+        let (series, body) = write_effect(&judged.effect);
+        self.bytes += series.len() + body.len();
+        let record = Record {
+            component: component.name.clone(),
+            record_time,
+            revision: judged.ack.revision,
+            counts: [judged.ack.accepted, judged.ack.unchanged, judged.ack.corrected],
+            series: series.into(),
+            body: body.into(),
+        };
+        match self.commits.iter_mut().find(|commit| commit.component == component.name) {
+            Some(commit) => commit.records.push(record),
+            None => self.commits.push(Commit {
+                component: component.name.clone(),
+                judged_at: component.position,
+                records: vec![record],
+            }),
+        }
+    }
+}
+
+/// What is remembered of an answer.
+pub fn remembered(memo: &Memo, ack: &Ack, record_time: Time) -> Remembered {
+    Remembered {
+        body: memo.body,
+        metrics: memo.metrics.clone(),
+        revision: ack.revision,
+        counts: [ack.accepted, ack.unchanged, ack.corrected],
+        record_time,
+    }
+}

@@ -1,0 +1,394 @@
+//! What a judged batch does: applied to a component when it is written, and again when the log is replayed.
+//! Judging happens once; an effect is facts.
+//!
+//! A record's body, format 1 (its list of series apart, so that damage to the body has a name):
+//!
+//! ```text
+//! byte   format 1
+//! byte   1: a request id follows (fingerprint 16, body digest 16, n, n metric ids)   2: values were added
+//! text   who        text   reason
+//! byte   deed: 0 nothing, 1 points, 2 opening, 3 define, 4 delete
+//! points: for each series of the list: n changes, times (as a run, or one by one), then a flag and a value each
+//! opening: flag, time, value, note     define, delete: the definition
+//! ```
+
+use super::Settings;
+use super::batch::MetricId;
+use super::codec::{Reader, Undecodable, Writer};
+use super::definition_codec::{read_definition, write_definition};
+use super::history::History;
+use super::state::{BatchFacts, CatalogChange, Component, KeyChange, KeyChanged, Metric, Series};
+use super::tree::apply::{Apply, KeyChange as TreeChange};
+use super::tree::child::Loader;
+use crate::domain::definition::Definition;
+use crate::domain::name::MetricName;
+use crate::domain::point::{Labels, Opening};
+use crate::domain::time::Time;
+use crate::store::StoreError;
+use imbl::OrdMap;
+use std::sync::Arc;
+
+/// What a judged batch does.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Effect {
+    /// What to remember of its request id.
+    pub memo: Option<Memo>,
+    /// Who sent it.
+    pub who: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
+    /// Its values were added.
+    pub added: bool,
+    /// What it does.
+    pub deed: Deed,
+}
+
+/// A request id, and what its batch was about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Memo {
+    /// Of (component, who, id).
+    pub fingerprint: [u8; 16],
+    /// Of the body, by its meaning.
+    pub body: [u8; 16],
+    /// The creations of the metrics it named, in the body's order.
+    pub metrics: Vec<MetricId>,
+}
+
+/// What it does.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Deed {
+    /// Nothing changed; only the request id is remembered.
+    Nothing,
+    /// Points of series.
+    Points(Vec<SeriesDeed>),
+    /// An opening.
+    Opening(SeriesKey, Option<Opening>),
+    /// A metric is made, or defined anew.
+    Define(MetricId, Arc<Definition>),
+    /// A metric is deleted.
+    Delete(MetricId, Arc<Definition>),
+}
+
+/// Names a series.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SeriesKey {
+    /// Its metric.
+    pub metric: MetricName,
+    /// Its metric's creation.
+    pub metric_id: MetricId,
+    /// Its id; one above all others where the batch makes it.
+    pub id: u64,
+    /// Its label values.
+    pub labels: Labels,
+}
+
+/// Changed keys of one series.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SeriesDeed {
+    /// The series.
+    pub key: SeriesKey,
+    /// In order of time, each key once.
+    pub changes: Vec<TreeChange>,
+}
+
+/// What applying needs from around.
+pub struct Around<'a> {
+    /// Sizes.
+    pub settings: &'a Settings,
+    /// Reads children.
+    pub loader: &'a Loader,
+    /// Takes index nodes that nothing refers to any more.
+    pub replaced_nodes: &'a mut Vec<u64>,
+    /// Bytes added to memory, roughly.
+    pub bytes_added: usize,
+}
+
+impl Effect {
+    /// Whether it makes a revision.
+    pub fn changes(&self) -> bool {
+        self.deed != Deed::Nothing
+    }
+
+    /// Makes the component's next revision of it, recorded at `record_time`.
+    pub fn apply(&self, component: &mut Component, record_time: Time, around: &mut Around) -> Result<(), StoreError> {
+        if !self.changes() {
+            return Ok(());
+        }
+        component.revision += 1;
+        component.batches.push_back(BatchFacts {
+            record_time,
+            who: self.who.clone(),
+            reason: self.reason.clone(),
+            added: self.added,
+        });
+        match &self.deed {
+            Deed::Nothing => {}
+            Deed::Points(series) => {
+                for deed in series {
+                    apply_points(component, deed, around)?;
+                }
+            }
+            Deed::Opening(key, opening) => apply_opening(component, key, opening),
+            Deed::Define(id, definition) => define(component, *id, definition),
+            Deed::Delete(id, definition) => {
+                let (revision, old) = (component.revision, Some(definition.clone()));
+                component.take_catalog(CatalogChange { revision, id: *id, old, new: None });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The metric and its series, to be changed; the series is made where it is not there.
+fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnce(&mut Metric, &mut Series) -> T) -> T {
+    component.next_series = component.next_series.max(key.id + 1);
+    let metric = component.metrics.get_mut(&key.metric).expect("a deed names a metric that is there");
+    let metric = Arc::make_mut(metric);
+    metric.written = true;
+    let mut series = metric.series.remove(&key.labels).unwrap_or_else(|| {
+        Arc::new(Series {
+            id: key.id,
+            labels: key.labels.clone(),
+            openings: Vec::new(),
+            root: None,
+            history: History::default(),
+        })
+    });
+    let done = change(metric, Arc::make_mut(&mut series));
+    metric.series.insert(key.labels.clone(), series);
+    done
+}
+
+fn apply_points(component: &mut Component, deed: &SeriesDeed, around: &mut Around) -> Result<(), StoreError> {
+    let revision = component.revision;
+    with_series(component, &deed.key, |metric, series| {
+        let kind = metric.definition().kind;
+        let periods = metric.periods.clone();
+        let before = series.history.recent.clone();
+        let mut apply = Apply {
+            kind,
+            periods: periods.as_deref(),
+            revision,
+            settings: around.settings,
+            loader: around.loader,
+            history: &mut series.history,
+            replaced_nodes: around.replaced_nodes,
+            bytes_added: 0,
+        };
+        series.root = apply.apply(series.root.as_ref(), &deed.changes)?;
+        around.bytes_added += apply.bytes_added;
+        record_changes(metric, series, &before, deed, revision);
+        Ok(())
+    })
+}
+
+/// What the change put into the series' past is what `ListChanges` tells of it.
+fn record_changes(
+    metric: &mut Metric,
+    series: &Series,
+    before: &OrdMap<(Time, i64), Option<crate::domain::point::Point>>,
+    deed: &SeriesDeed,
+    revision: i64,
+) {
+    if series.history.recent.len() == before.len() {
+        return;
+    }
+    for (time, new) in &deed.changes {
+        let versions = series.history.recent.range((*time, i64::MIN)..=(*time, revision - 1));
+        let replaced = versions.rev().find(|(key, _)| !before.contains_key(*key)).and_then(|(_, point)| *point);
+        if let Some(old) = replaced {
+            let what = KeyChange::Point(old, *new);
+            metric.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
+        }
+    }
+}
+
+fn apply_opening(component: &mut Component, key: &SeriesKey, opening: &Option<Opening>) {
+    let revision = component.revision;
+    with_series(component, key, |metric, series| {
+        let what = KeyChange::Opening(series.opening().cloned(), opening.clone());
+        series.openings.push((revision, opening.clone()));
+        metric.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
+    });
+}
+
+fn define(component: &mut Component, id: MetricId, definition: &Arc<Definition>) {
+    let old = component.metrics.get(&definition.name).map(|m| m.definition().clone());
+    let revision = component.revision;
+    component.take_catalog(CatalogChange { revision, id, old, new: Some(definition.clone()) });
+}
+
+const HAS_MEMO: u8 = 1;
+const ADDED: u8 = 2;
+
+/// A record's list of series, and its body.
+pub fn write_effect(effect: &Effect) -> (Vec<u8>, Vec<u8>) {
+    let (mut list, mut out) = (Writer::default(), Writer::default());
+    out.byte(1);
+    out.byte(if effect.memo.is_some() { HAS_MEMO } else { 0 } | if effect.added { ADDED } else { 0 });
+    if let Some(memo) = &effect.memo {
+        write_memo(&mut out, memo);
+    }
+    out.text(&effect.who);
+    out.text(&effect.reason);
+    match &effect.deed {
+        Deed::Nothing => out.byte(0),
+        Deed::Points(series) => {
+            out.byte(1);
+            out.unsigned(series.len() as u64);
+            for deed in series {
+                write_key(&mut list, &deed.key);
+                write_changes(&mut out, &deed.changes);
+            }
+        }
+        Deed::Opening(key, opening) => {
+            out.byte(2);
+            write_key(&mut list, key);
+            write_opening(&mut out, opening.as_ref());
+        }
+        Deed::Define(id, definition) => {
+            out.byte(3);
+            out.unsigned(id.0);
+            write_definition(&mut out, definition);
+        }
+        Deed::Delete(id, definition) => {
+            out.byte(4);
+            out.unsigned(id.0);
+            write_definition(&mut out, definition);
+        }
+    }
+    (list.0, out.0)
+}
+
+/// As `write_effect`.
+pub fn read_effect(list: &[u8], body: &[u8]) -> Result<Effect, Undecodable> {
+    let (mut list, mut reader) = (Reader(list), Reader(body));
+    if reader.byte()? != 1 {
+        return Err(Undecodable("an unknown record format"));
+    }
+    let flags = reader.byte()?;
+    let memo = if flags & HAS_MEMO != 0 { Some(read_memo(&mut reader)?) } else { None };
+    let (who, reason) = (reader.text()?.into(), reader.text()?.into());
+    let deed = match reader.byte()? {
+        0 => Deed::Nothing,
+        1 => {
+            let count = reader.count()?;
+            let one = |_| Ok(SeriesDeed { key: read_key(&mut list)?, changes: read_changes(&mut reader)? });
+            Deed::Points((0..count).map(one).collect::<Result<_, _>>()?)
+        }
+        2 => Deed::Opening(read_key(&mut list)?, read_opening(&mut reader)?),
+        3 => Deed::Define(MetricId(reader.unsigned()?), Arc::new(read_definition(&mut reader)?)),
+        4 => Deed::Delete(MetricId(reader.unsigned()?), Arc::new(read_definition(&mut reader)?)),
+        _ => return Err(Undecodable("an unknown deed")),
+    };
+    list.end()?;
+    reader.end()?;
+    Ok(Effect { memo, who, reason, added: flags & ADDED != 0, deed })
+}
+
+/// Two digests and the metrics' ids.
+pub fn write_memo(out: &mut Writer, memo: &Memo) {
+    out.0.extend_from_slice(&memo.fingerprint);
+    out.0.extend_from_slice(&memo.body);
+    out.unsigned(memo.metrics.len() as u64);
+    memo.metrics.iter().for_each(|id| out.unsigned(id.0));
+}
+
+/// As `write_memo`.
+pub fn read_memo(reader: &mut Reader) -> Result<Memo, Undecodable> {
+    let mut digest = || Ok(reader.take(16)?.try_into().expect("16 bytes were taken"));
+    let (fingerprint, body) = (digest()?, digest()?);
+    let count = reader.count()?;
+    let metrics = (0..count).map(|_| Ok(MetricId(reader.unsigned()?))).collect::<Result<_, Undecodable>>()?;
+    Ok(Memo { fingerprint, body, metrics })
+}
+
+/// Label values.
+pub fn write_labels(out: &mut Writer, labels: &Labels) {
+    out.unsigned(labels.len() as u64);
+    labels.iter().for_each(|value| out.text(value));
+}
+
+/// As `write_labels`.
+pub fn read_labels(reader: &mut Reader) -> Result<Labels, Undecodable> {
+    let count = reader.count()?;
+    (0..count).map(|_| Ok(reader.text()?.into())).collect()
+}
+
+fn write_key(out: &mut Writer, key: &SeriesKey) {
+    out.text(key.metric.as_str());
+    out.unsigned(key.metric_id.0);
+    out.unsigned(key.id);
+    write_labels(out, &key.labels);
+}
+
+fn read_key(reader: &mut Reader) -> Result<SeriesKey, Undecodable> {
+    Ok(SeriesKey {
+        metric: MetricName::parse(reader.text()?).ok_or(Undecodable("not a metric's name"))?,
+        metric_id: MetricId(reader.unsigned()?),
+        id: reader.unsigned()?,
+        labels: read_labels(reader)?,
+    })
+}
+
+/// An opening, or none.
+pub fn write_opening(out: &mut Writer, opening: Option<&Opening>) {
+    out.byte(u8::from(opening.is_some()));
+    if let Some(opening) = opening {
+        out.time(opening.time);
+        out.signed(opening.value);
+        out.text(&opening.note);
+    }
+}
+
+/// As `write_opening`.
+pub fn read_opening(reader: &mut Reader) -> Result<Option<Opening>, Undecodable> {
+    if reader.byte()? == 0 {
+        return Ok(None);
+    }
+    let (time, value) = (reader.time()?, reader.signed()?);
+    Ok(Some(Opening { time, value, note: reader.text()?.into() }))
+}
+
+/// Times that are evenly spaced cost two numbers; others are differences.
+fn write_changes(out: &mut Writer, changes: &[TreeChange]) {
+    out.unsigned(changes.len() as u64);
+    let step = changes.get(1).map_or(0, |second| second.0.0.wrapping_sub(changes[0].0.0));
+    let even = changes.windows(2).all(|pair| pair[1].0.0.wrapping_sub(pair[0].0.0) == step);
+    out.byte(u8::from(even));
+    if let Some((first, _)) = changes.first() {
+        out.time(*first);
+        out.signed(step);
+        if !even {
+            changes.windows(2).for_each(|pair| out.signed(pair[1].0.0.wrapping_sub(pair[0].0.0)));
+        }
+    }
+    for (_, point) in changes {
+        match point {
+            None => out.byte(0xff),
+            Some(point) => out.point_value(point),
+        }
+    }
+}
+
+fn read_changes(reader: &mut Reader) -> Result<Vec<TreeChange>, Undecodable> {
+    let count = reader.count()?;
+    let even = reader.byte()? != 0;
+    let mut times = Vec::with_capacity(count);
+    if count > 0 {
+        let (mut time, step) = (reader.time()?, reader.signed()?);
+        times.push(time);
+        for _ in 1..count {
+            time = Time(time.0.wrapping_add(if even { step } else { reader.signed()? }));
+            times.push(time);
+        }
+    }
+    let one = |time: Time| {
+        if reader.0.first() == Some(&0xff) {
+            reader.byte()?;
+            return Ok((time, None));
+        }
+        Ok((time, Some(reader.point_value(time)?)))
+    };
+    times.into_iter().map(one).collect()
+}

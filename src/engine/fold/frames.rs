@@ -1,0 +1,392 @@
+//! The frames of a fold file: what the engine keeps in them, and what their directory lines say, byte by byte.
+//!
+//! Every frame starts with a format byte, 1 now. A line's summary is enough to rebuild the index without reading
+//! the frame, but for pages of small series, which hold their points.
+//!
+//! ```text
+//! kind  frame                                             summary
+//! 1     a packed block (see `block`)                      metric id, series id, extent and sum (see `tree`)
+//! 2     a run of replaced versions (see `history`)        metric id, series id, first, last, 1 where it takes the place of all before
+//! 3     a page of series' records                         their number
+//! 4     component: revision, next ids, catalogue changes  revision
+//! 5     batches: first revision, facts of each            first revision, number
+//! 6     changes of one metric (see `changes`)             metric id, first revision, last revision
+//! 7     request ids                                       latest recorded time
+//! ```
+
+use crate::domain::name::ComponentName;
+use crate::domain::point::{Labels, Opening};
+use crate::domain::time::Time;
+use crate::engine::batch::MetricId;
+use crate::engine::codec::{Reader, Undecodable, Writer};
+use crate::engine::dedup::Remembered;
+use crate::engine::definition_codec::{read_definition, write_definition};
+use crate::engine::effect::{Memo, read_labels, read_memo, read_opening, write_labels, write_memo, write_opening};
+use crate::engine::state::{BatchFacts, CatalogChange, Component, Metric, Series};
+use crate::engine::tree::{Entry, read_summary, write_summary};
+use crate::store::{FoldWriter, FrameRef, Line, StoreError};
+use std::sync::Arc;
+
+/// Bytes after which a page of series is written.
+const PAGE_BYTES: usize = 4 << 10;
+/// Revisions whose facts are in one frame, at most.
+const BATCHES_A_FRAME_MAX: usize = 1 << 16;
+
+/// What a frame is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+#[allow(missing_docs)] // the table above says it
+pub enum FrameKind {
+    Block = 1,
+    Run = 2,
+    SeriesPage = 3,
+    Component = 4,
+    Batches = 5,
+    Changes = 6,
+    Ids = 7,
+}
+
+impl FrameKind {
+    /// By its number; None: written by a later version.
+    pub fn of(number: u8) -> Option<FrameKind> {
+        use FrameKind::*;
+        [Block, Run, SeriesPage, Component, Batches, Changes, Ids].into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+fn line(component: &ComponentName, kind: FrameKind, summary: Writer) -> Line {
+    Line { component: component.clone(), kind: kind as u8, summary: summary.0.into() }
+}
+
+/// Stores a block.
+pub fn put_block(
+    writer: &mut dyn FoldWriter,
+    component: &Component,
+    metric: &Metric,
+    series: &Series,
+    entry: &Entry,
+    packed: &[u8],
+) -> Result<FrameRef, StoreError> {
+    let mut summary = Writer::default();
+    summary.unsigned(metric.id.0);
+    summary.unsigned(series.id);
+    write_summary(&mut summary, &entry.extent, entry.sum.as_ref());
+    writer.put(line(&component.name, FrameKind::Block, summary), packed)
+}
+
+/// What a block's line says.
+pub fn read_block_line(
+    summary: &[u8],
+) -> Result<(u64, crate::engine::tree::Extent, Option<crate::domain::aggregate::Aggregate>), Undecodable> {
+    let mut reader = Reader(summary);
+    let _metric = reader.unsigned()?;
+    let series = reader.unsigned()?;
+    let (extent, sum) = read_summary(&mut reader)?;
+    Ok((series, extent, sum))
+}
+
+/// Stores a run. `whole`: it takes the place of all runs before.
+pub fn put_run(
+    writer: &mut dyn FoldWriter,
+    component: &Component,
+    metric: &Metric,
+    series: &Series,
+    (first, last): (Time, Time),
+    whole: bool,
+    packed: &[u8],
+) -> Result<FrameRef, StoreError> {
+    let mut summary = Writer::default();
+    summary.unsigned(metric.id.0);
+    summary.unsigned(series.id);
+    summary.time(first);
+    summary.time(last);
+    summary.byte(u8::from(whole));
+    writer.put(line(&component.name, FrameKind::Run, summary), packed)
+}
+
+/// What a run's line says: series, first, last, whether it takes the place of all before.
+pub fn read_run_line(summary: &[u8]) -> Result<(u64, Time, Time, bool), Undecodable> {
+    let mut reader = Reader(summary);
+    let _metric = reader.unsigned()?;
+    Ok((reader.unsigned()?, reader.time()?, reader.time()?, reader.byte()? != 0))
+}
+
+/// Records of series, some to a frame.
+pub struct SeriesPage {
+    component: ComponentName,
+    records: Writer,
+    count: u64,
+}
+
+/// A series' record.
+pub struct SeriesRecord {
+    /// Its metric.
+    pub metric: MetricId,
+    /// Its id.
+    pub id: u64,
+    /// Its label values.
+    pub labels: Labels,
+    /// Its openings, each from a revision on.
+    pub openings: Vec<(i64, Option<Opening>)>,
+    /// The whole tree, where it is one short block: extent, sum, packed block.
+    pub inline: Option<(crate::engine::tree::Extent, Option<crate::domain::aggregate::Aggregate>, Arc<[u8]>)>,
+}
+
+impl SeriesPage {
+    /// An empty one.
+    pub fn new(component: &ComponentName) -> SeriesPage {
+        SeriesPage { component: component.clone(), records: Writer::default(), count: 0 }
+    }
+
+    /// One more record. `inline`: the series is one short block.
+    pub fn add(&mut self, metric: &Metric, series: &Series, inline: Option<(&Entry, &[u8])>) {
+        let out = &mut self.records;
+        write_series_head(out, metric.id, series);
+        out.byte(u8::from(inline.is_some()));
+        if let Some((entry, packed)) = inline {
+            write_summary(out, &entry.extent, entry.sum.as_ref());
+            out.bytes(packed);
+        }
+        self.count += 1;
+    }
+
+    /// Writes the page where it is full.
+    pub fn flush_where_full(&mut self, writer: &mut dyn FoldWriter) -> Result<(), StoreError> {
+        if self.records.0.len() >= PAGE_BYTES { self.flush(writer) } else { Ok(()) }
+    }
+
+    /// Writes the page where it is not empty.
+    pub fn flush(&mut self, writer: &mut dyn FoldWriter) -> Result<(), StoreError> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let mut summary = Writer::default();
+        summary.unsigned(self.count);
+        let mut frame = Writer::default();
+        frame.byte(1);
+        frame.unsigned(self.count);
+        frame.0.append(&mut self.records.0);
+        self.count = 0;
+        writer.put(line(&self.component, FrameKind::SeriesPage, summary), &frame.0)?;
+        Ok(())
+    }
+}
+
+/// What a record says of a series but its points.
+pub fn write_series_head(out: &mut Writer, metric: MetricId, series: &Series) {
+    out.unsigned(metric.0);
+    out.unsigned(series.id);
+    write_labels(out, &series.labels);
+    out.unsigned(series.openings.len() as u64);
+    for (revision, opening) in &series.openings {
+        out.signed(*revision);
+        write_opening(out, opening.as_ref());
+    }
+}
+
+/// As `write_series_head`; `inline` is None.
+pub fn read_series_head(reader: &mut Reader) -> Result<SeriesRecord, Undecodable> {
+    let metric = MetricId(reader.unsigned()?);
+    let id = reader.unsigned()?;
+    let labels = read_labels(reader)?;
+    let count = reader.count()?;
+    let openings =
+        (0..count).map(|_| Ok((reader.signed()?, read_opening(reader)?))).collect::<Result<_, Undecodable>>()?;
+    Ok(SeriesRecord { metric, id, labels, openings, inline: None })
+}
+
+/// The records of a page.
+pub fn read_series_page(bytes: &[u8]) -> Result<Vec<SeriesRecord>, Undecodable> {
+    let mut reader = Reader(bytes);
+    format_1(&mut reader)?;
+    let count = reader.count()?;
+    let mut records = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut record = read_series_head(&mut reader)?;
+        if reader.byte()? != 0 {
+            let (extent, sum) = read_summary(&mut reader)?;
+            record.inline = Some((extent, sum, reader.bytes()?.into()));
+        }
+        records.push(record);
+    }
+    reader.end()?;
+    Ok(records)
+}
+
+fn format_1(reader: &mut Reader) -> Result<(), Undecodable> {
+    if reader.byte()? == 1 { Ok(()) } else { Err(Undecodable("an unknown frame format")) }
+}
+
+/// Stores what a component is beside its series: what came since the last fold.
+pub fn put_component(component: &Component, writer: &mut dyn FoldWriter) -> Result<(), StoreError> {
+    let mut out = Writer::default();
+    out.byte(1);
+    out.signed(component.revision);
+    out.unsigned(component.next_metric);
+    out.unsigned(component.next_series);
+    let changes = component.catalog.len() - component.stored_catalog;
+    out.unsigned(changes as u64);
+    for change in component.catalog.iter().skip(component.stored_catalog) {
+        out.signed(change.revision);
+        out.unsigned(change.id.0);
+        for definition in [&change.old, &change.new] {
+            out.byte(u8::from(definition.is_some()));
+            if let Some(definition) = definition {
+                write_definition(&mut out, definition);
+            }
+        }
+    }
+    let mut summary = Writer::default();
+    summary.signed(component.revision);
+    writer.put(line(&component.name, FrameKind::Component, summary), &out.0)?;
+    put_batches(component, writer)
+}
+
+fn put_batches(component: &Component, writer: &mut dyn FoldWriter) -> Result<(), StoreError> {
+    let mut first = component.stored_batches;
+    while first < component.batches.len() {
+        let count = (component.batches.len() - first).min(BATCHES_A_FRAME_MAX);
+        let mut out = Writer::default();
+        out.byte(1);
+        out.unsigned(count as u64);
+        let mut time = 0i64;
+        let (mut who, mut reason): (Arc<str>, Arc<str>) = ("".into(), "".into());
+        for facts in component.batches.iter().skip(first).take(count) {
+            let same = facts.who == who && facts.reason == reason;
+            out.byte(u8::from(facts.added) | u8::from(same) << 1);
+            out.signed(facts.record_time.0.wrapping_sub(time));
+            if !same {
+                out.text(&facts.who);
+                out.text(&facts.reason);
+            }
+            time = facts.record_time.0;
+            (who, reason) = (facts.who.clone(), facts.reason.clone());
+        }
+        let mut summary = Writer::default();
+        summary.unsigned(first as u64 + 1);
+        summary.unsigned(count as u64);
+        writer.put(line(&component.name, FrameKind::Batches, summary), &out.0)?;
+        first += count;
+    }
+    Ok(())
+}
+
+/// A component's counters and its catalogue changes.
+pub struct ComponentRecord {
+    /// Its revision.
+    pub revision: i64,
+    /// The next creation of a metric gets this.
+    pub next_metric: u64,
+    /// The next series gets this.
+    pub next_series: u64,
+    /// Changes since the fold before.
+    pub catalog: Vec<CatalogChange>,
+}
+
+/// As `put_component` wrote it.
+pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
+    let mut reader = Reader(bytes);
+    format_1(&mut reader)?;
+    let (revision, next_metric, next_series) = (reader.signed()?, reader.unsigned()?, reader.unsigned()?);
+    let count = reader.count()?;
+    let mut catalog = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (revision, id) = (reader.signed()?, MetricId(reader.unsigned()?));
+        let mut definition = || {
+            Ok::<_, Undecodable>(if reader.byte()? == 0 { None } else { Some(Arc::new(read_definition(&mut reader)?)) })
+        };
+        let (old, new) = (definition()?, definition()?);
+        catalog.push(CatalogChange { revision, id, old, new });
+    }
+    reader.end()?;
+    Ok(ComponentRecord { revision, next_metric, next_series, catalog })
+}
+
+/// Facts of revisions in a row.
+pub fn read_batches(bytes: &[u8]) -> Result<Vec<BatchFacts>, Undecodable> {
+    let mut reader = Reader(bytes);
+    format_1(&mut reader)?;
+    let count = reader.count()?;
+    let mut batches = Vec::with_capacity(count);
+    let mut time = 0i64;
+    let (mut who, mut reason): (Arc<str>, Arc<str>) = ("".into(), "".into());
+    for _ in 0..count {
+        let flags = reader.byte()?;
+        time = time.wrapping_add(reader.signed()?);
+        if flags & 2 == 0 {
+            (who, reason) = (reader.text()?.into(), reader.text()?.into());
+        }
+        let (who, reason) = (who.clone(), reason.clone());
+        batches.push(BatchFacts { record_time: Time(time), who, reason, added: flags & 1 != 0 });
+    }
+    reader.end()?;
+    Ok(batches)
+}
+
+/// Stores changes of a metric's keys.
+pub fn put_changes(
+    writer: &mut dyn FoldWriter,
+    component: &Component,
+    metric: &Metric,
+    (first, last): (i64, i64),
+    bytes: &[u8],
+) -> Result<FrameRef, StoreError> {
+    let mut summary = Writer::default();
+    summary.unsigned(metric.id.0);
+    summary.signed(first);
+    summary.signed(last);
+    writer.put(line(&component.name, FrameKind::Changes, summary), bytes)
+}
+
+/// What a line of changes says: metric, first and last revision.
+pub fn read_changes_line(summary: &[u8]) -> Result<(MetricId, i64, i64), Undecodable> {
+    let mut reader = Reader(summary);
+    Ok((MetricId(reader.unsigned()?), reader.signed()?, reader.signed()?))
+}
+
+/// Stores request ids, sorted.
+pub fn put_ids(
+    writer: &mut dyn FoldWriter,
+    component: &ComponentName,
+    ids: &mut [(&[u8; 16], &Remembered)],
+) -> Result<(), StoreError> {
+    ids.sort_unstable_by_key(|(fingerprint, _)| **fingerprint);
+    let mut out = Writer::default();
+    out.byte(1);
+    out.unsigned(ids.len() as u64);
+    for (fingerprint, id) in ids.iter() {
+        write_memo(&mut out, &Memo { fingerprint: **fingerprint, body: id.body, metrics: id.metrics.clone() });
+        out.signed(id.revision);
+        id.counts.iter().for_each(|count| out.unsigned(*count));
+        out.time(id.record_time);
+    }
+    let mut summary = Writer::default();
+    summary.time(ids.iter().map(|(_, id)| id.record_time).max().unwrap_or(Time::MIN));
+    writer.put(line(component, FrameKind::Ids, summary), &out.0)?;
+    Ok(())
+}
+
+/// What a line of ids says: the latest recorded time.
+pub fn read_ids_line(summary: &[u8]) -> Result<Time, Undecodable> {
+    Reader(summary).time()
+}
+
+/// As `put_ids` wrote it.
+pub fn read_ids(bytes: &[u8]) -> Result<Vec<([u8; 16], Remembered)>, Undecodable> {
+    let mut reader = Reader(bytes);
+    format_1(&mut reader)?;
+    let count = reader.count()?;
+    let mut ids = Vec::with_capacity(count);
+    for _ in 0..count {
+        let memo = read_memo(&mut reader)?;
+        let revision = reader.signed()?;
+        let counts = [reader.unsigned()?, reader.unsigned()?, reader.unsigned()?];
+        let record_time = reader.time()?;
+        ids.push((
+            memo.fingerprint,
+            Remembered { body: memo.body, metrics: memo.metrics, revision, counts, record_time },
+        ));
+    }
+    reader.end()?;
+    Ok(ids)
+}

@@ -1,0 +1,103 @@
+//! The index's pages of series: a component's directory, some series a page, each with its root.
+//!
+//! ```text
+//! key    'S' component 0 page number (big-endian; series ids / SERIES_A_PAGE)
+//! value  format 1, number of records; each: what a series' record says, 1 and the root's entry or 0, runs
+//! ```
+
+use super::frames::{SeriesRecord, read_series_head, write_series_head};
+use crate::domain::name::{ComponentName, MetricName};
+use crate::domain::point::Labels;
+use crate::engine::batch::MetricId;
+use crate::engine::codec::{Reader, Undecodable, Writer};
+use crate::engine::history::Run;
+use crate::engine::state::{Component, Series};
+use crate::engine::tree::Entry;
+use crate::engine::tree::child::{read_entry, write_entry};
+use crate::store::IndexEntry;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Series on a page: with their roots some KiB.
+const SERIES_A_PAGE: u64 = 16;
+
+/// The index's prefix of pages.
+pub const PREFIX: &[u8] = b"S";
+
+fn key(component: &ComponentName, page: u64) -> Vec<u8> {
+    let mut key = PREFIX.to_vec();
+    key.extend_from_slice(component.as_str().as_bytes());
+    key.push(0);
+    key.extend_from_slice(&page.to_be_bytes());
+    key
+}
+
+/// The component a page's key names.
+pub fn component_of(key: &[u8]) -> Option<ComponentName> {
+    let name = key.get(PREFIX.len()..key.len().checked_sub(9)?)?;
+    ComponentName::parse(std::str::from_utf8(name).ok()?)
+}
+
+/// Writes the pages of the series that were touched. Their roots are stored. `runs`: a series' runs where they
+/// are newer than the state's.
+pub fn write<'a>(
+    component: &Component,
+    touched: &BTreeSet<(MetricName, Labels)>,
+    runs: &dyn Fn(u64) -> Option<&'a Vec<Run>>,
+    entries: &mut Vec<IndexEntry>,
+) {
+    let metric_of = |name| component.metrics.get(name);
+    let ids = touched.iter().filter_map(|(name, labels)| Some(metric_of(name)?.series.get(labels)?.id));
+    let dirty: BTreeSet<u64> = ids.map(|id| id / SERIES_A_PAGE).collect();
+    if dirty.is_empty() {
+        return;
+    }
+    let mut pages: BTreeMap<u64, Vec<(MetricId, &Series)>> = BTreeMap::new();
+    for metric in component.metrics.values() {
+        for series in metric.series.values() {
+            let page = series.id / SERIES_A_PAGE;
+            // A series whose root is not stored yet is of a later fold, which will write the page again.
+            let stored = series.root.as_ref().is_none_or(|root| root.child.place().is_some());
+            if stored && dirty.contains(&page) {
+                pages.entry(page).or_default().push((metric.id, series));
+            }
+        }
+    }
+    for (page, series) in pages {
+        let mut out = Writer::default();
+        out.byte(1);
+        out.unsigned(series.len() as u64);
+        for (metric, series) in series {
+            write_series_head(&mut out, metric, series);
+            out.byte(u8::from(series.root.is_some()));
+            if let Some(root) = &series.root {
+                write_entry(&mut out, root);
+            }
+            let runs = runs(series.id).unwrap_or(&series.history.runs);
+            out.unsigned(runs.len() as u64);
+            runs.iter().for_each(|run| run.write(&mut out));
+        }
+        entries.push((key(&component.name, page), Some(out.0)));
+    }
+}
+
+/// A series of a page: its record, its root, its runs.
+pub type PageRecord = (SeriesRecord, Option<Entry>, Vec<Run>);
+
+/// The records of a page.
+pub fn read(bytes: &[u8]) -> Result<Vec<PageRecord>, Undecodable> {
+    let mut reader = Reader(bytes);
+    if reader.byte()? != 1 {
+        return Err(Undecodable("an unknown page format"));
+    }
+    let count = reader.count()?;
+    let mut records = Vec::with_capacity(count);
+    for _ in 0..count {
+        let head = read_series_head(&mut reader)?;
+        let root = if reader.byte()? == 0 { None } else { Some(read_entry(&mut reader)?) };
+        let runs = reader.count()?;
+        let runs = (0..runs).map(|_| Run::read(&mut reader)).collect::<Result<_, _>>()?;
+        records.push((head, root, runs));
+    }
+    reader.end()?;
+    Ok(records)
+}

@@ -1,0 +1,119 @@
+//! What corrections replaced and retractions took away: every version of a key that is not its current value.
+//!
+//! A version is (time, revision that made it) and a point, or no point where the key was taken back. They lie
+//! beside the tree, in runs sorted by (time, revision), so that a block is not rewritten for its past.
+
+use super::codec::{Reader, Undecodable, Writer};
+use super::tree::child::{Loader, read_frame_ref, write_frame_ref};
+use crate::domain::point::Point;
+use crate::domain::time::Time;
+use crate::store::{FrameRef, StoreError};
+use imbl::OrdMap;
+
+/// A version's key.
+pub type VersionKey = (Time, i64);
+
+/// A stored run of versions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Lowest time in it.
+    pub first_key: Time,
+    /// Highest time in it.
+    pub last_key: Time,
+    /// Where it is stored.
+    pub at: FrameRef,
+}
+
+/// A series' past.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Stored.
+    pub runs: Vec<Run>,
+    /// Not stored yet.
+    pub recent: OrdMap<VersionKey, Option<Point>>,
+}
+
+impl History {
+    /// Whether nothing was ever replaced or taken back.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.recent.is_empty()
+    }
+
+    /// Versions with `first <= time <= last`, by (time, revision). Cost: reads the runs that overlap.
+    pub fn versions(
+        &self,
+        first: Time,
+        last: Time,
+        loader: &Loader,
+    ) -> Result<Vec<(VersionKey, Option<Point>)>, StoreError> {
+        let mut found: Vec<(VersionKey, Option<Point>)> =
+            self.recent.range((first, i64::MIN)..=(last, i64::MAX)).map(|(k, v)| (*k, *v)).collect();
+        let stored = found.len();
+        for run in self.runs.iter().filter(|run| run.first_key <= last && first <= run.last_key) {
+            let bytes = loader.store().read_frame(run.at)?;
+            let versions = unpack_run(&bytes).map_err(|e| StoreError::Damaged {
+                file: format!("run {} of the fold that ends at {}", run.at.number, run.at.fold.0),
+                offset: 0,
+                what: e.to_string(),
+            })?;
+            found.extend(versions.into_iter().filter(|((time, _), _)| first <= *time && *time <= last));
+        }
+        if found.len() > stored {
+            found.sort_unstable_by_key(|(key, _)| *key);
+            // While a fold's result is being taken over a version may stand in a run and among the recent ones.
+            found.dedup_by_key(|(key, _)| *key);
+        }
+        Ok(found)
+    }
+}
+
+/// Packs versions: a format byte (1), their number, then time and revision as differences, a flag, the value.
+pub fn pack_run<'a>(versions: impl ExactSizeIterator<Item = (&'a VersionKey, &'a Option<Point>)>) -> Vec<u8> {
+    let mut out = Writer::default();
+    out.byte(1);
+    out.unsigned(versions.len() as u64);
+    let mut before = (0i64, 0i64);
+    for ((time, revision), point) in versions {
+        out.signed(time.0.wrapping_sub(before.0));
+        out.signed(revision.wrapping_sub(before.1));
+        before = (time.0, *revision);
+        out.byte(u8::from(point.is_some()));
+        if let Some(point) = point {
+            out.point_value(point);
+        }
+    }
+    out.0
+}
+
+/// As `pack_run`.
+pub fn unpack_run(bytes: &[u8]) -> Result<Vec<(VersionKey, Option<Point>)>, Undecodable> {
+    let mut reader = Reader(bytes);
+    if reader.byte()? != 1 {
+        return Err(Undecodable("an unknown run format"));
+    }
+    let count = reader.count()?;
+    let mut before = (0i64, 0i64);
+    let mut versions = Vec::with_capacity(count);
+    for _ in 0..count {
+        before = (before.0.wrapping_add(reader.signed()?), before.1.wrapping_add(reader.signed()?));
+        let time = Time(before.0);
+        let point = if reader.byte()? == 0 { None } else { Some(reader.point_value(time)?) };
+        versions.push(((time, before.1), point));
+    }
+    reader.end()?;
+    Ok(versions)
+}
+
+impl Run {
+    /// Two times and a reference.
+    pub fn write(&self, out: &mut Writer) {
+        out.time(self.first_key);
+        out.time(self.last_key);
+        write_frame_ref(out, self.at);
+    }
+
+    /// As `write`.
+    pub fn read(reader: &mut Reader) -> Result<Run, Undecodable> {
+        Ok(Run { first_key: reader.time()?, last_key: reader.time()?, at: read_frame_ref(reader)? })
+    }
+}

@@ -1,0 +1,42 @@
+//! Setting, replacing and removing an opening balance.
+
+use super::result::Check;
+use super::{Finding, refuse};
+use crate::domain::name::MetricName;
+use crate::domain::point::{Labels, Opening};
+use crate::domain::time::Time;
+use crate::engine::batch::{Fault, FaultKind, Refused};
+use crate::engine::effect::{Deed, SeriesKey};
+use crate::engine::state::Component;
+
+pub(super) fn judge(
+    component: &Component,
+    name: &MetricName,
+    labels: &Labels,
+    opening: Option<(Time, i64)>,
+    note: &str,
+) -> Result<Finding, Refused> {
+    let mut found =
+        Finding { deed: Deed::Nothing, added: false, counts: [1, 0, 0], definition: None, checks: Vec::new() };
+    let Some(metric) = component.metrics.get(name) else {
+        let what = FaultKind::MetricNotFound(name.clone());
+        refuse(vec![Fault { at: (0, 0), labels: None, what }])?;
+        return Ok(found);
+    };
+    let series = metric.series.get(labels);
+    let opening = opening.map(|(time, value)| Opening { time, value, note: note.to_string() });
+    if series.and_then(|s| s.opening()) == opening.as_ref() {
+        found.counts[1] = 1;
+        return Ok(found);
+    }
+    let id = series.map_or(component.next_series, |s| s.id);
+    let key = SeriesKey { metric: name.clone(), metric_id: metric.id, id, labels: labels.clone() };
+    if opening.is_some() {
+        // The first point is the one the opening must suit.
+        let first = series.and_then(|s| s.root.as_ref()).and_then(|root| root.sum).map(|sum| sum.first_time);
+        let keys = first.map(|first| (Time(first.0 - 1), None, (0, 0))).into_iter().collect();
+        found.checks.push(Check { key: key.clone(), keys, appended: false });
+    }
+    found.deed = Deed::Opening(key, opening);
+    Ok(found)
+}

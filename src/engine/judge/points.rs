@@ -1,0 +1,162 @@
+//! SET and ADD.
+
+use super::result::Check;
+use super::{Finding, refuse};
+use crate::domain::definition::Kind;
+use crate::domain::point::Point;
+use crate::domain::time::Time;
+use crate::engine::batch::{Fault, FaultKind, Mode, Refused, SeriesWrite};
+use crate::engine::block::Row;
+use crate::engine::effect::{Around, Deed, SeriesDeed, SeriesKey};
+use crate::engine::state::{Component, Series};
+use crate::engine::tree::Entry;
+use crate::engine::tree::child::{Body, Loader};
+use crate::store::StoreError;
+use std::sync::Arc;
+
+pub(super) fn judge(
+    component: &Component,
+    mode: Mode,
+    writes: &[SeriesWrite],
+    around: &mut Around,
+) -> Result<Finding, Refused> {
+    let mut faults = Vec::new();
+    let mut found =
+        Finding { deed: Deed::Nothing, added: mode == Mode::Add, counts: [0; 3], definition: None, checks: Vec::new() };
+    let mut deeds = Vec::new();
+    let mut next_series = component.next_series;
+    for write in writes {
+        found.counts[0] += write.points.len() as u64;
+        let Some(metric) = component.metrics.get(&write.metric) else {
+            let what = FaultKind::MetricNotFound(write.metric.clone());
+            faults.push(Fault { at: write.origin.of(0), labels: None, what });
+            continue;
+        };
+        let series = metric.series.get(&write.labels);
+        let id = series.map_or_else(
+            || {
+                next_series += 1;
+                next_series - 1
+            },
+            |s| s.id,
+        );
+        let key = SeriesKey { metric: write.metric.clone(), metric_id: metric.id, id, labels: write.labels.clone() };
+        let changes = changes(series, mode, write, around.loader, &mut found.counts, &mut faults)?;
+        if !changes.is_empty() {
+            check_for(&mut found.checks, metric.definition().kind, series, write, &key, &changes);
+            deeds.push(SeriesDeed { key, changes });
+        }
+    }
+    refuse(faults)?;
+    if !deeds.is_empty() {
+        found.deed = Deed::Points(deeds);
+    }
+    Ok(found)
+}
+
+/// The keys of a write that change, counted.
+fn changes(
+    series: Option<&Arc<Series>>,
+    mode: Mode,
+    write: &SeriesWrite,
+    loader: &Loader,
+    counts: &mut [u64; 3],
+    faults: &mut Vec<Fault>,
+) -> Result<Vec<(Time, Option<Point>)>, StoreError> {
+    let root = series.and_then(|s| s.root.as_ref());
+    let times: Vec<Time> = write.points.iter().map(|p| p.time).collect();
+    let mut there = vec![None; times.len()];
+    if let Some(root) = root {
+        rows_at(root, &times, loader, &mut there)?;
+    }
+    let mut changes = Vec::with_capacity(times.len());
+    for (i, point) in write.points.iter().enumerate() {
+        let new = match (&there[i], mode) {
+            (None, _) => *point,
+            (Some(row), Mode::Set) => {
+                if row.point == *point {
+                    counts[1] += 1;
+                    continue;
+                }
+                counts[2] += 1;
+                *point
+            }
+            (Some(row), Mode::Add) => match add(&row.point, point, write.end_given[i]) {
+                Ok(sum) if sum == row.point => {
+                    counts[1] += 1;
+                    continue;
+                }
+                Ok(sum) => sum,
+                Err(what) => {
+                    faults.push(Fault { at: write.origin.of(i), labels: Some(write.labels.clone()), what });
+                    continue;
+                }
+            },
+        };
+        changes.push((point.time, Some(new)));
+    }
+    Ok(changes)
+}
+
+fn add(old: &Point, added: &Point, end_given: bool) -> Result<Point, FaultKind> {
+    if end_given && added.end != old.end {
+        return Err(FaultKind::EndTimeDiffers { time: old.time, old: old.end, sent: added.end });
+    }
+    match old.value.checked_add(added.value) {
+        Some(value) => Ok(Point { value, ..*old }),
+        None => Err(FaultKind::SumOutOfRange { time: old.time, old: old.value, added: added.value }),
+    }
+}
+
+/// The current rows at these times, which ascend. Reads only blocks that may hold one of them.
+pub(super) fn rows_at(
+    entry: &Entry,
+    times: &[Time],
+    loader: &Loader,
+    out: &mut [Option<Row>],
+) -> Result<(), StoreError> {
+    let Some(sum) = &entry.sum else { return Ok(()) };
+    let from = times.partition_point(|t| *t < sum.first_time);
+    let to = times.partition_point(|t| *t <= sum.last_time);
+    if from >= to {
+        return Ok(());
+    }
+    let (times, out) = (&times[from..to], &mut out[from..to]);
+    match loader.load(&entry.child)? {
+        Body::Leaf(leaf) => {
+            for (time, found) in times.iter().zip(out) {
+                let at = leaf.rows.binary_search_by_key(time, |row| row.point.time).ok();
+                *found = at.map(|at| leaf.rows[at]);
+            }
+        }
+        Body::Node(entries) => {
+            for child in entries.iter() {
+                rows_at(child, times, loader, out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is to be looked at once the points are in: each changed key and its neighbours; nothing inside a run of
+/// points later than all others but the run itself, which costs a comparison a point.
+fn check_for(
+    checks: &mut Vec<Check>,
+    kind: Kind,
+    series: Option<&Arc<Series>>,
+    write: &SeriesWrite,
+    key: &SeriesKey,
+    changes: &[(Time, Option<Point>)],
+) {
+    if kind == Kind::Gauge {
+        return;
+    }
+    let last_key = series.and_then(|s| s.root.as_ref()).map(|root| root.extent.last_key);
+    let appended = last_key.is_none_or(|last| last < changes[0].0);
+    let origin = |time: Time| {
+        let at = write.points.partition_point(|p| p.time < time);
+        write.origin.of(at)
+    };
+    let keys = changes.iter().map(|(time, point)| (*time, *point, origin(*time))).collect();
+    checks.push(Check { key: key.clone(), keys, appended });
+}

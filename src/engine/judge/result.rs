@@ -1,0 +1,122 @@
+//! What must hold of a series once a batch is in: DELTA periods do not overlap, CUMULATIVE levels do not fall
+//! unless they say why, nothing lies before the opening.
+
+use crate::domain::definition::Kind;
+use crate::domain::point::{Opening, Point};
+use crate::domain::time::{Interval, Time};
+use crate::engine::batch::{Fault, FaultKind};
+use crate::engine::effect::{Around, SeriesKey};
+use crate::engine::history::History;
+use crate::engine::state::{Component, Series};
+use crate::engine::tree::walk::{NoPast, Walk};
+use crate::store::StoreError;
+
+/// Keys of one series that a batch changed, and where in the request that is said.
+pub(super) struct Check {
+    /// The series.
+    pub key: SeriesKey,
+    /// In order of time: what is there now (None: nothing), and where the request says so.
+    pub keys: Vec<(Time, Option<Point>, (u32, u32))>,
+    /// They are later than all others, so that each one's neighbour before is the one before it here.
+    pub appended: bool,
+}
+
+pub(super) fn check(component: &Component, checks: &[Check], around: &Around) -> Result<Vec<Fault>, StoreError> {
+    let mut faults = Vec::new();
+    for check in checks {
+        let Some(metric) = component.metrics.get(&check.key.metric) else { continue };
+        let Some(series) = metric.series.get(&check.key.labels) else { continue };
+        let kind = metric.definition().kind;
+        let empty = History::default();
+        let walk = Walk {
+            kind,
+            periods: metric.periods.as_deref(),
+            revision: None,
+            history: &empty,
+            loader: around.loader,
+            past: &NoPast,
+        };
+        let rule = Rule { kind, opening: series.opening() };
+        check_series(&rule, &walk, series, check, &mut faults)?;
+    }
+    Ok(faults)
+}
+
+fn check_series(
+    rule: &Rule,
+    walk: &Walk,
+    series: &Series,
+    check: &Check,
+    faults: &mut Vec<Fault>,
+) -> Result<(), StoreError> {
+    let root = series.root.as_ref();
+    let mut known_before: Option<Point> = None;
+    for (i, (time, point, at)) in check.keys.iter().enumerate() {
+        let mut tell = |what: Option<FaultKind>| {
+            faults.extend(what.map(|what| Fault { at: *at, labels: Some(series.labels.clone()), what }));
+        };
+        let before = match known_before {
+            Some(before) if check.appended => Some(before),
+            _ => walk.last_before(root, *time)?,
+        };
+        if let Some(point) = point {
+            tell(rule.against_opening(point));
+            tell(rule.pair(before.as_ref(), point, point));
+            known_before = Some(*point);
+        }
+        if check.appended && i + 1 < check.keys.len() {
+            continue;
+        }
+        let after = walk.first(root, Interval::new(time.next(), Time::MAX))?;
+        // A neighbour that the batch changed too tells of the pair itself.
+        let told = after.is_some_and(|after| check.keys[i + 1..].first().is_some_and(|next| next.0 == after.time));
+        if let (Some(after), false) = (after, told) {
+            let left = point.or(before);
+            if left.is_none() {
+                tell(rule.against_opening(&after));
+            }
+            tell(rule.pair(left.as_ref(), &after, point.as_ref().unwrap_or(&after)));
+        }
+    }
+    Ok(())
+}
+
+/// The rules of one series.
+pub(super) struct Rule<'a> {
+    pub kind: Kind,
+    pub opening: Option<&'a Opening>,
+}
+
+impl Rule<'_> {
+    /// A point against the opening.
+    pub(super) fn against_opening(&self, point: &Point) -> Option<FaultKind> {
+        let opening = self.opening?.time;
+        let before = match self.kind {
+            Kind::Delta => point.time < opening,
+            Kind::Cumulative => point.time <= opening,
+            Kind::Gauge => false,
+        };
+        before.then_some(FaultKind::BeforeOpening { point: point.time, opening })
+    }
+
+    /// A point and the one before it (None: the opening, where there is one); `written` is the one of the batch.
+    pub(super) fn pair(&self, before: Option<&Point>, after: &Point, written: &Point) -> Option<FaultKind> {
+        match self.kind {
+            Kind::Gauge => None,
+            Kind::Delta => {
+                let before = before.filter(|before| before.end > after.time)?;
+                let other = if written.time == after.time { before } else { after };
+                Some(FaultKind::PeriodsOverlap { point: *written, other: *other })
+            }
+            Kind::Cumulative => {
+                let (time, level) = match before {
+                    Some(before) => (before.time, before.value),
+                    None => self.opening.map(|opening| (opening.time, opening.value))?,
+                };
+                let began_again = after.start.is_some_and(|start| start >= time);
+                let fell = after.value < level && !after.restated && !began_again;
+                fell.then_some(FaultKind::LevelFell { before: (time, level), after: (after.time, after.value) })
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Taking points back.
+
+use super::points::rows_at;
+use super::result::Check;
+use super::{Finding, refuse};
+use crate::domain::definition::Kind;
+use crate::domain::name::MetricName;
+use crate::domain::point::Point;
+use crate::domain::time::{Interval, Time};
+use crate::engine::batch::{Fault, FaultKind, Filter, Refused, Retraction};
+use crate::engine::effect::{Around, Deed, SeriesDeed, SeriesKey};
+use crate::engine::history::History;
+use crate::engine::state::{Component, Metric, Series};
+use crate::engine::tree::walk::{NoPast, Walk};
+use crate::engine::view::Visitor;
+use crate::store::StoreError;
+use std::ops::ControlFlow;
+
+pub(super) fn judge(
+    component: &Component,
+    name: &MetricName,
+    filters: &[Filter],
+    what: &Retraction,
+    around: &mut Around,
+) -> Result<Finding, Refused> {
+    let mut found = Finding { deed: Deed::Nothing, added: false, counts: [0; 3], definition: None, checks: Vec::new() };
+    let Some(metric) = component.metrics.get(name) else {
+        let what = FaultKind::MetricNotFound(name.clone());
+        refuse(vec![Fault { at: (0, 0), labels: None, what }])?;
+        return Ok(found);
+    };
+    let mut deeds = Vec::new();
+    for series in metric.series.values().filter(|s| filters.iter().all(|f| f.passes(&s.labels))) {
+        let there = series.root.as_ref().is_some_and(|root| root.sum.is_some());
+        if !there && series.opening().is_none() {
+            continue;
+        }
+        let keys = keys(metric, series, what, around, &mut found.counts)?;
+        if keys.is_empty() {
+            continue;
+        }
+        found.counts[0] += keys.len() as u64;
+        let key =
+            SeriesKey { metric: name.clone(), metric_id: metric.id, id: series.id, labels: series.labels.clone() };
+        if metric.definition().kind == Kind::Cumulative {
+            let keys = keys.iter().map(|time| (*time, None, (0, 0))).collect();
+            found.checks.push(Check { key: key.clone(), keys, appended: false });
+        }
+        deeds.push(SeriesDeed { key, changes: keys.into_iter().map(|time| (time, None)).collect() });
+    }
+    if !deeds.is_empty() {
+        found.deed = Deed::Points(deeds);
+    }
+    Ok(found)
+}
+
+/// The keys to take back, in order; counts those asked for that are not there.
+fn keys(
+    metric: &Metric,
+    series: &Series,
+    what: &Retraction,
+    around: &Around,
+    counts: &mut [u64; 3],
+) -> Result<Vec<Time>, StoreError> {
+    match what {
+        Retraction::Times(times) => {
+            let mut rows = vec![None; times.len()];
+            if let Some(root) = &series.root {
+                rows_at(root, times, around.loader, &mut rows)?;
+            }
+            let keys: Vec<Time> = rows.iter().flatten().map(|row| row.point.time).collect();
+            counts[1] += (times.len() - keys.len()) as u64;
+            Ok(keys)
+        }
+        Retraction::Interval(interval) => keys_in(metric, series, interval, around),
+    }
+}
+
+fn keys_in(metric: &Metric, series: &Series, interval: &Interval, around: &Around) -> Result<Vec<Time>, StoreError> {
+    struct Keys(Vec<Time>);
+    impl Visitor for Keys {
+        fn stretch(&mut self, _: &crate::domain::aggregate::Aggregate) -> bool {
+            false
+        }
+        fn point(&mut self, point: &Point) -> ControlFlow<()> {
+            self.0.push(point.time);
+            ControlFlow::Continue(())
+        }
+    }
+    let empty = History::default();
+    let walk = Walk {
+        kind: metric.definition().kind,
+        periods: metric.periods.as_deref(),
+        revision: None,
+        history: &empty,
+        loader: around.loader,
+        past: &NoPast,
+    };
+    let mut keys = Keys(Vec::new());
+    if let Some(root) = &series.root {
+        let _ = walk.walk(root, interval, &mut keys)?;
+    }
+    Ok(keys.0)
+}

@@ -1,0 +1,363 @@
+//! Opening: what the folds hold, then what the log has beyond them.
+//!
+//! The index says where the trees are, if it was closed cleanly; else it is built anew from the directories of
+//! the fold files, which nobody needs to have believed in.
+
+use super::Settings;
+use super::batch::MetricId;
+use super::codec::Undecodable;
+use super::committer::{State, remembered};
+use super::dedup::RequestIds;
+use super::effect::{Around, read_effect};
+use super::fold::frames::{self, FrameKind, SeriesRecord};
+use super::fold::{Dirty, pages, store_nodes};
+use super::history::{History, Run};
+use super::state::{Component, Series, StoredChanges};
+use super::tree::Entry;
+use super::tree::apply::nodes;
+use super::tree::child::{Child, Loader, Place};
+use crate::domain::name::ComponentName;
+use crate::domain::time::Time;
+use crate::store::{FrameRef, IndexEntry, IndexState, Line, Position, Record, StoreError};
+use imbl::OrdMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Index entries written at once while it is built anew.
+const ENTRIES_AT_ONCE: usize = 1_024;
+
+/// What opening found.
+pub struct Opened {
+    /// Everything committed.
+    pub state: State,
+    /// Remembered request ids.
+    pub ids: RequestIds,
+    /// What of it the folds do not hold.
+    pub dirty: Dirty,
+    /// The last position of the log.
+    pub last_position: Position,
+    /// The latest recorded time.
+    pub last_record_time: Time,
+    /// The folds hold everything through this.
+    pub folded: Position,
+    /// Bytes of what the folds do not hold.
+    pub memtable_bytes: usize,
+}
+
+/// A component while its frames are read.
+struct Building {
+    component: Component,
+    ids: Vec<FrameRef>,
+    series: HashMap<u64, SeriesBuilding>,
+    changes: BTreeMap<MetricId, Vec<StoredChanges>>,
+}
+
+/// A series while its frames are read.
+#[derive(Default)]
+struct SeriesBuilding {
+    record: Option<SeriesRecord>,
+    root: Option<Entry>,
+    blocks: BTreeMap<Time, Entry>,
+    runs: Vec<Run>,
+}
+
+fn damaged(line: &Line, at: FrameRef) -> impl Fn(Undecodable) -> StoreError {
+    let file = format!("frame {} (kind {}) of the fold that ends at {}", at.number, line.kind, at.fold.0);
+    move |e| StoreError::Damaged { file: file.clone(), offset: 0, what: e.to_string() }
+}
+
+/// Opens what the store holds. Cost: the directories of all folds, the pages of all series, the log's replay.
+pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Opened, StoreError> {
+    let store = loader.store().clone();
+    let mut lines = Vec::new();
+    let folded = store.read_lines(&mut |line, at| lines.push((line, at)))?;
+    let trusted = store.index_state() == IndexState::Trusted(folded);
+    let mut building: BTreeMap<ComponentName, Building> = BTreeMap::new();
+    let ids_from = Time(now.0.saturating_sub(settings.request_id_nanos_min).saturating_sub(3_600_000_000_000));
+    for (line, at) in &lines {
+        let part = building.entry(line.component.clone()).or_insert_with(|| Building {
+            component: Component::new(line.component.clone()),
+            ids: Vec::new(),
+            series: HashMap::new(),
+            changes: BTreeMap::new(),
+        });
+        part.take(line, *at, loader, trusted, ids_from)?;
+    }
+    if trusted {
+        read_pages(&mut building, loader)?;
+    } else {
+        store.reset_index()?;
+    }
+    let mut ids = RequestIds::new(settings.request_ids_max, settings.request_id_nanos_min);
+    read_ids(&building, loader, &mut ids)?;
+    let mut state = State::new();
+    for (name, part) in building {
+        let component = part.finish(loader, settings, trusted, folded)?;
+        state.insert(name, Arc::new(component));
+    }
+    let mut opened = Opened {
+        state,
+        ids,
+        dirty: Dirty::default(),
+        last_position: folded,
+        last_record_time: Time::MIN,
+        folded,
+        memtable_bytes: 0,
+    };
+    opened.last_record_time =
+        opened.state.values().filter_map(|c| c.batches.last()).map(|b| b.record_time).max().unwrap_or(Time::MIN);
+    opened.replay(loader, settings)?;
+    Ok(opened)
+}
+
+impl Building {
+    fn take(
+        &mut self,
+        line: &Line,
+        at: FrameRef,
+        loader: &Loader,
+        trusted: bool,
+        ids_from: Time,
+    ) -> Result<(), StoreError> {
+        let bad = damaged(line, at);
+        let kind = FrameKind::of(line.kind).ok_or(Undecodable("an unknown kind of frame")).map_err(&bad)?;
+        match kind {
+            FrameKind::Component => {
+                let record = frames::read_component(&loader.store().read_frame(at)?).map_err(&bad)?;
+                self.component.revision = record.revision;
+                self.component.next_metric = record.next_metric;
+                self.component.next_series = record.next_series;
+                record.catalog.into_iter().for_each(|change| self.component.take_catalog(change));
+            }
+            FrameKind::Batches => {
+                let facts = frames::read_batches(&loader.store().read_frame(at)?).map_err(&bad)?;
+                self.component.batches.extend(facts);
+            }
+            FrameKind::Changes => {
+                let (metric, first_revision, last_revision) = frames::read_changes_line(&line.summary).map_err(&bad)?;
+                self.changes.entry(metric).or_default().push(StoredChanges { first_revision, last_revision, at });
+            }
+            FrameKind::Ids => {
+                if frames::read_ids_line(&line.summary).map_err(&bad)? >= ids_from {
+                    self.ids.push(at);
+                }
+            }
+            FrameKind::Block | FrameKind::Run | FrameKind::SeriesPage if trusted => {}
+            FrameKind::Block => {
+                let (series, extent, sum) = frames::read_block_line(&line.summary).map_err(&bad)?;
+                let entry = Entry { extent, sum, child: Child::stored(Place::Block(at)) };
+                self.series.entry(series).or_default().take_block(entry);
+            }
+            FrameKind::Run => {
+                let (series, first_key, last_key, whole) = frames::read_run_line(&line.summary).map_err(&bad)?;
+                let series = self.series.entry(series).or_default();
+                if whole {
+                    series.runs.clear();
+                }
+                series.runs.push(Run { first_key, last_key, at });
+            }
+            FrameKind::SeriesPage => {
+                for record in frames::read_series_page(&loader.store().read_frame(at)?).map_err(&bad)? {
+                    let id = record.id;
+                    self.series.entry(id).or_default().record = Some(record);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The component, with the trees of its series.
+    fn finish(
+        mut self,
+        loader: &Arc<Loader>,
+        settings: &Settings,
+        trusted: bool,
+        folded: Position,
+    ) -> Result<Component, StoreError> {
+        let names: HashMap<MetricId, _> = self.component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
+        let mut touched = std::collections::BTreeSet::new();
+        let mut entries: Vec<IndexEntry> = Vec::new();
+        for (id, building) in std::mem::take(&mut self.series) {
+            // Series without a record, or of a metric that is gone, are of deleted metrics.
+            let Some((record, root, runs)) = building.finish(settings, &names, &self.component) else { continue };
+            let Some(name) = names.get(&record.metric) else { continue };
+            if let (Some(root), false) = (&root, trusted) {
+                store_nodes(loader, root, &mut entries)?;
+                touched.insert((name.clone(), record.labels.clone()));
+            }
+            if entries.len() >= ENTRIES_AT_ONCE {
+                loader.store().write_index(std::mem::take(&mut entries))?;
+            }
+            let metric = self.component.metrics.get_mut(name).expect("names are of the component's metrics");
+            let series = Series {
+                id,
+                labels: record.labels.clone(),
+                openings: record.openings,
+                root,
+                history: History { runs, recent: OrdMap::new() },
+            };
+            let metric = Arc::make_mut(metric);
+            metric.written = true;
+            metric.series.insert(record.labels, Arc::new(series));
+        }
+        for (metric, changes) in std::mem::take(&mut self.changes) {
+            if let Some(metric) = names.get(&metric).and_then(|name| self.component.metrics.get_mut(name)) {
+                Arc::make_mut(metric).stored_changes = changes;
+            }
+        }
+        if !trusted {
+            pages::write(&self.component, &touched, &|_| None, &mut entries);
+            loader.store().write_index(entries)?;
+        }
+        self.component.position = folded;
+        self.component.stored_catalog = self.component.catalog.len();
+        self.component.stored_batches = self.component.batches.len();
+        Ok(self.component)
+    }
+}
+
+impl SeriesBuilding {
+    /// A later block stands in its range: what overlaps it was rewritten.
+    fn take_block(&mut self, entry: Entry) {
+        let dead: Vec<Time> = self
+            .blocks
+            .range(..=entry.extent.last_key)
+            .rev()
+            .take_while(|(_, old)| old.extent.last_key >= entry.extent.first_key)
+            .map(|(first, _)| *first)
+            .collect();
+        dead.iter().for_each(|first| {
+            self.blocks.remove(first);
+        });
+        self.blocks.insert(entry.extent.first_key, entry);
+    }
+
+    fn finish(
+        self,
+        settings: &Settings,
+        names: &HashMap<MetricId, crate::domain::name::MetricName>,
+        component: &Component,
+    ) -> Option<pages::PageRecord> {
+        let mut record = self.record?;
+        let kind = component.metrics.get(names.get(&record.metric)?)?.definition().kind;
+        let root = match record.inline.take() {
+            _ if self.root.is_some() => self.root,
+            Some((extent, sum, packed)) => Some(Entry { extent, sum, child: Child::stored(Place::Inline(packed)) }),
+            None => {
+                let mut level: Vec<Entry> = self.blocks.into_values().collect();
+                while level.len() > 1 {
+                    level = nodes(kind, level, settings.node_children_max, true);
+                }
+                level.pop()
+            }
+        };
+        Some((record, root, self.runs))
+    }
+}
+
+/// The series of an index that was closed cleanly.
+fn read_pages(building: &mut BTreeMap<ComponentName, Building>, loader: &Loader) -> Result<(), StoreError> {
+    let mut failed = None;
+    let mut highest_node = 0;
+    loader.store().scan_index(pages::PREFIX, &mut |key, value| {
+        let Some(part) = pages::component_of(key).and_then(|name| building.get_mut(&name)) else { return };
+        match pages::read(&value) {
+            Ok(records) => {
+                for (record, root, runs) in records {
+                    let series = part.series.entry(record.id).or_default();
+                    (series.record, series.root, series.runs) = (Some(record), root, runs);
+                }
+            }
+            Err(e) => failed = Some(e),
+        }
+    })?;
+    loader.store().scan_index(b"N", &mut |key, _| {
+        if let Some(id) = key.get(1..9).and_then(|id| id.try_into().ok()) {
+            highest_node = u64::from_be_bytes(id).max(highest_node);
+        }
+    })?;
+    loader.nodes_from(highest_node + 1);
+    match failed {
+        None => Ok(()),
+        Some(e) => Err(StoreError::Damaged { file: "index".to_string(), offset: 0, what: e.to_string() }),
+    }
+}
+
+fn read_ids(
+    building: &BTreeMap<ComponentName, Building>,
+    loader: &Loader,
+    ids: &mut RequestIds,
+) -> Result<(), StoreError> {
+    let mut found = Vec::new();
+    for at in building.values().flat_map(|part| &part.ids) {
+        let bytes = loader.store().read_frame(*at)?;
+        let more = frames::read_ids(&bytes).map_err(|e| StoreError::Damaged {
+            file: format!("request ids {} of the fold that ends at {}", at.number, at.fold.0),
+            offset: 0,
+            what: e.to_string(),
+        })?;
+        found.extend(more);
+    }
+    found.sort_by_key(|(_, id)| id.record_time);
+    found.into_iter().for_each(|(fingerprint, id)| ids.insert(fingerprint, id));
+    Ok(())
+}
+
+impl Opened {
+    /// What the log has beyond the folds: outcomes are applied, nothing is judged again.
+    fn replay(&mut self, loader: &Arc<Loader>, settings: &Settings) -> Result<(), StoreError> {
+        let mut failed = None;
+        loader.store().read_log(self.folded, &mut |position, record| {
+            if failed.is_none()
+                && let Err(error) = self.take(position, &record, loader, settings)
+            {
+                failed = Some(error);
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn take(
+        &mut self,
+        position: Position,
+        record: &Record,
+        loader: &Arc<Loader>,
+        settings: &Settings,
+    ) -> Result<(), StoreError> {
+        let bad = |what: &str| StoreError::Damaged {
+            file: format!("log record {}", position.0),
+            offset: 0,
+            what: what.to_string(),
+        };
+        let effect = read_effect(&record.series, &record.body).map_err(|e| bad(&e.to_string()))?;
+        let mut component = self
+            .state
+            .get(&record.component)
+            .map_or_else(|| Component::new(record.component.clone()), |c| (**c).clone());
+        let mut around = Around { settings, loader, replaced_nodes: &mut self.dirty.replaced_nodes, bytes_added: 0 };
+        effect.apply(&mut component, record.record_time, &mut around)?;
+        self.memtable_bytes += around.bytes_added;
+        if component.revision != record.revision {
+            return Err(bad("its revision does not follow"));
+        }
+        component.position = position;
+        self.dirty.note(&effect, &record.component);
+        if let Some(memo) = &effect.memo {
+            let ack = super::batch::Ack {
+                revision: record.revision,
+                accepted: record.counts[0],
+                unchanged: record.counts[1],
+                corrected: record.counts[2],
+                replayed: false,
+                definition: None,
+            };
+            let first = remembered(memo, &ack, record.record_time);
+            self.ids.insert(memo.fingerprint, first.clone());
+            self.dirty.ids.push((record.component.clone(), memo.fingerprint, first));
+        }
+        self.state.insert(record.component.clone(), Arc::new(component));
+        self.last_position = position;
+        self.last_record_time = self.last_record_time.max(record.record_time);
+        Ok(())
+    }
+}

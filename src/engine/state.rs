@@ -1,0 +1,234 @@
+//! A component in memory: its catalogue, its series, its revisions. Persistent: a clone is a snapshot, and a
+//! change makes anew only what it touches.
+
+use super::batch::MetricId;
+use super::history::History;
+use super::tree::Entry;
+use crate::domain::calendar::Calendar;
+use crate::domain::definition::Definition;
+use crate::domain::name::{ComponentName, MetricName};
+use crate::domain::point::{Labels, Opening, Point};
+use crate::domain::time::Time;
+use crate::store::{FrameRef, Position};
+use imbl::{OrdMap, Vector};
+use std::sync::Arc;
+
+/// A component.
+#[derive(Clone, Debug)]
+pub struct Component {
+    /// Its name.
+    pub name: ComponentName,
+    /// Its last revision; 0: none yet.
+    pub revision: i64,
+    /// The log position of its last record.
+    pub position: Position,
+    /// The metrics there are.
+    pub metrics: OrdMap<MetricName, Arc<Metric>>,
+    /// The last definition of every metric there ever was.
+    pub last_definitions: OrdMap<MetricName, Arc<Definition>>,
+    /// Every making, changing and deleting of a metric.
+    pub catalog: Vector<CatalogChange>,
+    /// What each revision was, from revision 1.
+    pub batches: Vector<BatchFacts>,
+    /// How many of `catalog` the folds hold.
+    pub stored_catalog: usize,
+    /// How many of `batches` the folds hold.
+    pub stored_batches: usize,
+    /// The next creation of a metric gets this.
+    pub next_metric: u64,
+    /// The next series gets this.
+    pub next_series: u64,
+}
+
+/// A metric.
+#[derive(Clone, Debug)]
+pub struct Metric {
+    /// This creation of it.
+    pub id: MetricId,
+    /// Its definitions, each from a revision on.
+    pub versions: Vec<(i64, Arc<Definition>)>,
+    /// Its periods; None where it is irregular.
+    pub periods: Option<Arc<Calendar>>,
+    /// Its series, by label values.
+    pub series: OrdMap<Labels, Arc<Series>>,
+    /// Whether a point or an opening was ever written.
+    pub written: bool,
+    /// Changes of keys that were there, by revision; those of stored frames first.
+    pub stored_changes: Vec<StoredChanges>,
+    /// Changes not stored yet, by revision.
+    pub recent_changes: Vector<KeyChanged>,
+}
+
+/// A series.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// Unique in its component.
+    pub id: u64,
+    /// Its label values.
+    pub labels: Labels,
+    /// Its opening balances, each from a revision on.
+    pub openings: Vec<(i64, Option<Opening>)>,
+    /// Its points.
+    pub root: Option<Entry>,
+    /// Its past.
+    pub history: History,
+}
+
+/// What a revision was.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BatchFacts {
+    /// When it was recorded.
+    pub record_time: Time,
+    /// Who sent it.
+    pub who: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
+    /// Its values were added.
+    pub added: bool,
+}
+
+/// A metric was made, changed or deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CatalogChange {
+    /// By this revision.
+    pub revision: i64,
+    /// Which creation.
+    pub id: MetricId,
+    /// None: it was made.
+    pub old: Option<Arc<Definition>>,
+    /// None: it was deleted.
+    pub new: Option<Arc<Definition>>,
+}
+
+/// A frame of changes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredChanges {
+    /// Lowest revision in it.
+    pub first_revision: i64,
+    /// Highest revision in it.
+    pub last_revision: i64,
+    /// Where it is.
+    pub at: FrameRef,
+}
+
+/// A key that was there got another value, or an opening was changed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyChanged {
+    /// By this revision.
+    pub revision: i64,
+    /// The series.
+    pub labels: Labels,
+    /// What happened.
+    pub what: KeyChange,
+}
+
+/// What happened to a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeyChange {
+    /// A point that was there (old, new; None: taken back).
+    Point(Point, Option<Point>),
+    /// The opening (old, new).
+    Opening(Option<Opening>, Option<Opening>),
+}
+
+impl Component {
+    /// Takes a change of the catalogue, which is of the component's last revision or of one that a fold holds.
+    pub fn take_catalog(&mut self, change: CatalogChange) {
+        self.next_metric = self.next_metric.max(change.id.0 + 1);
+        match (&change.old, &change.new) {
+            (_, Some(definition)) => {
+                self.last_definitions.insert(definition.name.clone(), definition.clone());
+                match self.metrics.get_mut(&definition.name) {
+                    Some(metric) => {
+                        let metric = Arc::make_mut(metric);
+                        metric.versions.push((change.revision, definition.clone()));
+                        metric.periods = definition.periods().map(Arc::new);
+                    }
+                    None => {
+                        let metric = Metric::new(change.id, change.revision, definition.clone());
+                        self.metrics.insert(definition.name.clone(), Arc::new(metric));
+                    }
+                }
+            }
+            (Some(deleted), None) => {
+                self.metrics.remove(&deleted.name);
+            }
+            (None, None) => {}
+        }
+        self.catalog.push_back(change);
+    }
+
+    /// An empty one.
+    pub fn new(name: ComponentName) -> Component {
+        Component {
+            name,
+            revision: 0,
+            position: Position(0),
+            metrics: OrdMap::new(),
+            last_definitions: OrdMap::new(),
+            catalog: Vector::new(),
+            batches: Vector::new(),
+            stored_catalog: 0,
+            stored_batches: 0,
+            next_metric: 1,
+            next_series: 1,
+        }
+    }
+
+    /// What a revision was; None for 0 and above the last.
+    pub fn batch(&self, revision: i64) -> Option<&BatchFacts> {
+        usize::try_from(revision - 1).ok().and_then(|index| self.batches.get(index))
+    }
+
+    /// The last revision recorded at or before `t`; 0: none. O(log n).
+    pub fn revision_at(&self, t: Time) -> i64 {
+        let (mut low, mut high) = (0, self.batches.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            if self.batches[middle].record_time <= t { low = middle + 1 } else { high = middle }
+        }
+        low as i64
+    }
+}
+
+impl Metric {
+    /// A metric that a revision makes.
+    pub fn new(id: MetricId, revision: i64, definition: Arc<Definition>) -> Metric {
+        Metric {
+            id,
+            periods: definition.periods().map(Arc::new),
+            versions: vec![(revision, definition)],
+            series: OrdMap::new(),
+            written: false,
+            stored_changes: Vec::new(),
+            recent_changes: Vector::new(),
+        }
+    }
+
+    /// As it is now.
+    pub fn definition(&self) -> &Arc<Definition> {
+        &self.versions.last().expect("a metric is made with a definition").1
+    }
+
+    /// As it was at a revision; None: before it was made.
+    pub fn definition_at(&self, revision: i64) -> Option<&Arc<Definition>> {
+        self.versions.iter().rev().find(|(from, _)| *from <= revision).map(|(_, definition)| definition)
+    }
+
+    /// Whether a series has a point or an opening now.
+    pub fn has_content(&self) -> bool {
+        self.series.values().any(|s| s.opening().is_some() || s.root.as_ref().is_some_and(|r| r.sum.is_some()))
+    }
+}
+
+impl Series {
+    /// Its opening now.
+    pub fn opening(&self) -> Option<&Opening> {
+        self.openings.last().and_then(|(_, opening)| opening.as_ref())
+    }
+
+    /// Its opening at a revision.
+    pub fn opening_at(&self, revision: i64) -> Option<&Opening> {
+        self.openings.iter().rev().find(|(from, _)| *from <= revision).and_then(|(_, opening)| opening.as_ref())
+    }
+}

@@ -1,0 +1,260 @@
+//! A child of a node: in memory until it is stored, and read again when it is needed after that.
+//!
+//! The cache: what was read, or stored, is held by the child itself, and a queue lets go of the oldest that
+//! nobody asked for since (second chance) when there is more than `cache_bytes_max`.
+
+use super::{Entry, read_summary, write_summary};
+use crate::engine::block::{self, Leaf};
+use crate::engine::codec::{Reader, Undecodable, Writer};
+use crate::store::{FrameRef, Store, StoreError};
+use arc_swap::ArcSwapOption;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+
+/// Where a stored child is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// A packed block: a frame of a fold file.
+    Block(FrameRef),
+    /// A packed block that is kept here, and on disk in its series' record.
+    Inline(Arc<[u8]>),
+    /// A node: an entry of the index.
+    Node(u64),
+}
+
+/// A child's content.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Points.
+    Leaf(Arc<Leaf>),
+    /// Children.
+    Node(Arc<[Entry]>),
+}
+
+/// A child.
+#[derive(Debug, Default)]
+pub struct Child {
+    place: OnceLock<Place>,
+    body: ArcSwapOption<Body>,
+    asked: AtomicBool,
+}
+
+impl Body {
+    fn bytes(&self) -> usize {
+        match self {
+            Body::Leaf(leaf) => leaf.bytes(),
+            Body::Node(entries) => entries.len() * (size_of::<Entry>() + size_of::<Child>()),
+        }
+    }
+}
+
+impl Child {
+    /// Not stored yet.
+    pub fn fresh(body: Body) -> Arc<Child> {
+        Arc::new(Child {
+            place: OnceLock::new(),
+            body: ArcSwapOption::from_pointee(body),
+            asked: AtomicBool::new(true),
+        })
+    }
+
+    /// Stored, not read yet.
+    pub fn stored(place: Place) -> Arc<Child> {
+        Arc::new(Child { place: OnceLock::from(place), ..Child::default() })
+    }
+
+    /// Where it is stored; None: not yet.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.get()
+    }
+
+    /// Its content where it is in memory.
+    pub fn in_memory(&self) -> Option<Arc<Body>> {
+        self.body.load_full()
+    }
+}
+
+/// Decoded children that may be let go of, oldest first, with their bytes, and the sum of these.
+type Held = (VecDeque<(Weak<Child>, usize)>, usize);
+
+/// Reads children, and keeps what it read for a while.
+pub struct Loader {
+    store: Arc<dyn Store>,
+    bytes_max: usize,
+    queue: Mutex<Held>,
+    reads: AtomicU64,
+    next_node: AtomicU64,
+}
+
+/// The index's key of a node.
+pub fn node_key(id: u64) -> Vec<u8> {
+    let mut key = vec![b'N'];
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+fn damaged(what: &str, undecodable: Undecodable) -> StoreError {
+    StoreError::Damaged { file: what.to_string(), offset: 0, what: undecodable.to_string() }
+}
+
+impl Loader {
+    /// Holds up to `bytes_max` bytes of decoded children.
+    pub fn new(store: Arc<dyn Store>, bytes_max: usize) -> Loader {
+        Loader {
+            store,
+            bytes_max,
+            queue: Mutex::new((VecDeque::new(), 0)),
+            reads: AtomicU64::new(0),
+            next_node: AtomicU64::new(1),
+        }
+    }
+
+    /// The store it reads from.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// How many children were read from the store so far: what growth is measured by.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// An id for a node of the index that no other node has.
+    pub fn next_node(&self) -> u64 {
+        self.next_node.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Ids below `id` are in use.
+    pub fn nodes_from(&self, id: u64) {
+        self.next_node.fetch_max(id, Ordering::Relaxed);
+    }
+
+    /// A child's content. Cost: nothing where it is in memory; else a read and the unpacking (12 to 16 us a block).
+    pub fn load(&self, child: &Arc<Child>) -> Result<Body, StoreError> {
+        if let Some(body) = &*child.body.load() {
+            child.asked.store(true, Ordering::Relaxed);
+            return Ok(Body::clone(body));
+        }
+        let place = child.place().expect("a child that is not in memory is stored");
+        let body = self.read(place)?;
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if !matches!(place, Place::Inline(_)) {
+            child.body.store(Some(Arc::new(body.clone())));
+            self.hold(child, body.bytes());
+        }
+        Ok(body)
+    }
+
+    fn read(&self, place: &Place) -> Result<Body, StoreError> {
+        match place {
+            Place::Block(at) => {
+                let rows = block::unpack(&self.store.read_frame(*at)?)
+                    .map_err(|e| damaged(&format!("block {} of the fold that ends at {}", at.number, at.fold.0), e))?;
+                Ok(Body::Leaf(Arc::new(Leaf::new(rows))))
+            }
+            Place::Inline(bytes) => {
+                let rows = block::unpack(bytes).map_err(|e| damaged("a series' record", e))?;
+                Ok(Body::Leaf(Arc::new(Leaf::new(rows))))
+            }
+            Place::Node(id) => {
+                let what = format!("node {id} of the index");
+                let bytes = self.store.read_index(&node_key(*id))?;
+                let bytes = bytes.ok_or_else(|| damaged(&what, Undecodable("it is missing")))?;
+                Ok(Body::Node(read_entries(&mut Reader(&bytes)).map_err(|e| damaged(&what, e))?.into()))
+            }
+        }
+    }
+
+    /// A fold has stored the child: from now on it may be let go of.
+    pub fn stored(&self, child: &Arc<Child>, place: Place) {
+        let inline = matches!(place, Place::Inline(_));
+        child.place.set(place).expect("a child is stored once");
+        if inline {
+            child.body.store(None);
+        } else if let Some(body) = child.in_memory() {
+            self.hold(child, body.bytes());
+        }
+    }
+
+    fn hold(&self, child: &Arc<Child>, bytes: usize) {
+        let mut queue = self.queue.lock().expect("no holder of the queue panics");
+        queue.0.push_back((Arc::downgrade(child), bytes));
+        queue.1 += bytes;
+        let mut chances = queue.0.len();
+        while queue.1 > self.bytes_max {
+            let Some((oldest, bytes)) = queue.0.pop_front() else { break };
+            match oldest.upgrade() {
+                Some(child) if chances > 0 && child.asked.swap(false, Ordering::Relaxed) => {
+                    queue.0.push_back((oldest, bytes));
+                }
+                found => {
+                    if let Some(child) = found {
+                        child.body.store(None);
+                    }
+                    queue.1 -= bytes;
+                }
+            }
+            chances = chances.saturating_sub(1);
+        }
+    }
+}
+
+/// Entries of a node whose children are all stored.
+pub fn write_entries(out: &mut Writer, entries: &[Entry]) {
+    out.unsigned(entries.len() as u64);
+    for entry in entries {
+        write_entry(out, entry);
+    }
+}
+
+/// One entry; its child is stored.
+pub fn write_entry(out: &mut Writer, entry: &Entry) {
+    write_summary(out, &entry.extent, entry.sum.as_ref());
+    match entry.child.place().expect("children are stored before their parents") {
+        Place::Block(at) => {
+            out.byte(1);
+            write_frame_ref(out, *at);
+        }
+        Place::Node(id) => {
+            out.byte(2);
+            out.unsigned(*id);
+        }
+        Place::Inline(bytes) => {
+            out.byte(3);
+            out.bytes(bytes);
+        }
+    }
+}
+
+/// As `write_entry`.
+pub fn read_entry(reader: &mut Reader) -> Result<Entry, Undecodable> {
+    let (extent, sum) = read_summary(reader)?;
+    let place = match reader.byte()? {
+        1 => Place::Block(read_frame_ref(reader)?),
+        2 => Place::Node(reader.unsigned()?),
+        3 => Place::Inline(reader.bytes()?.into()),
+        _ => return Err(Undecodable("an unknown kind of child")),
+    };
+    Ok(Entry { extent, sum, child: Child::stored(place) })
+}
+
+/// As `write_entries`.
+pub fn read_entries(reader: &mut Reader) -> Result<Vec<Entry>, Undecodable> {
+    let count = reader.count()?;
+    (0..count).map(|_| read_entry(reader)).collect()
+}
+
+/// A reference to a frame.
+pub fn write_frame_ref(out: &mut Writer, at: FrameRef) {
+    out.unsigned(at.fold.0);
+    out.unsigned(u64::from(at.number));
+    out.unsigned(u64::from(at.crc));
+}
+
+/// As `write_frame_ref`.
+pub fn read_frame_ref(reader: &mut Reader) -> Result<FrameRef, Undecodable> {
+    let fold = crate::store::Position(reader.unsigned()?);
+    let mut narrow = || u32::try_from(reader.unsigned()?).map_err(|_| Undecodable("a number beyond 32 bits"));
+    Ok(FrameRef { fold, number: narrow()?, crc: narrow()? })
+}

@@ -1,0 +1,202 @@
+//! Walking a tree in order of time, at a revision, opening only what its aggregates do not answer.
+
+use super::child::{Body, Loader};
+use super::{Entry, Extent};
+use crate::domain::aggregate::Aggregate;
+use crate::domain::calendar::Calendar;
+use crate::domain::definition::Kind;
+use crate::domain::point::Point;
+use crate::domain::time::{Interval, Time};
+use crate::engine::block::{CHUNK_POINTS, Leaf, Row};
+use crate::engine::history::History;
+use crate::engine::view::Visitor;
+use crate::store::StoreError;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// A series' tree and past, at a revision.
+pub struct Walk<'a> {
+    /// What a point says.
+    pub kind: Kind,
+    /// The metric's periods.
+    pub periods: Option<&'a Calendar>,
+    /// Later revisions are left out. None: the tree as it is, nothing later is in it.
+    pub revision: Option<i64>,
+    /// Replaced versions.
+    pub history: &'a History,
+    /// Reads children.
+    pub loader: &'a Loader,
+    /// Keeps blocks as they were, for the next question to the same view.
+    pub past: &'a dyn Past,
+}
+
+/// Remembers what blocks were at the view's revision.
+pub trait Past {
+    /// The block under this entry, where it was asked before.
+    fn get(&self, entry: &Entry) -> Option<Arc<Leaf>>;
+    /// It was this.
+    fn put(&self, entry: &Entry, leaf: &Arc<Leaf>);
+}
+
+impl Walk<'_> {
+    /// Walks the points of the interval under `entry`. `Break`: the visitor ended it.
+    pub fn walk(
+        &self,
+        entry: &Entry,
+        interval: &Interval,
+        visitor: &mut dyn Visitor,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let go_on = Ok(ControlFlow::Continue(()));
+        if entry.extent.last_key < interval.start || interval.end <= entry.extent.first_key {
+            return go_on;
+        }
+        if self.revision.is_some_and(|r| r < entry.extent.lowest_revision) {
+            return go_on;
+        }
+        let as_it_is = self.revision.is_none_or(|r| entry.extent.highest_revision <= r);
+        if as_it_is {
+            let Some(sum) = &entry.sum else { return go_on };
+            if sum.last_time < interval.start || interval.end <= sum.first_time {
+                return go_on;
+            }
+            if interval.start <= sum.first_time && sum.last_time < interval.end && visitor.stretch(sum) {
+                return go_on;
+            }
+        }
+        match self.loader.load(&entry.child)? {
+            Body::Node(entries) => {
+                let from = entries.partition_point(|e| e.extent.last_key < interval.start);
+                for child in entries[from..].iter().take_while(|e| e.extent.first_key < interval.end) {
+                    if self.walk(child, interval, visitor)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                go_on
+            }
+            Body::Leaf(leaf) if as_it_is => Ok(self.walk_leaf(&leaf, interval, visitor)),
+            Body::Leaf(leaf) => {
+                let past = match self.past.get(entry) {
+                    Some(past) => past,
+                    None => {
+                        let past = Arc::new(self.as_it_was(&leaf, &entry.extent)?);
+                        self.past.put(entry, &past);
+                        past
+                    }
+                };
+                Ok(self.walk_leaf(&past, interval, visitor))
+            }
+        }
+    }
+
+    /// A block as it was at the revision.
+    fn as_it_was(&self, leaf: &Leaf, extent: &Extent) -> Result<Leaf, StoreError> {
+        let revision = self.revision.expect("only an earlier revision asks for what was");
+        let versions = self.history.versions(extent.first_key, extent.last_key, self.loader)?;
+        let mut rows: Vec<Row> = leaf.rows.iter().filter(|row| row.revision <= revision).copied().collect();
+        let current = rows.len();
+        let mut known = versions.into_iter().filter(|((_, r), _)| *r <= revision).peekable();
+        while let Some(((time, made), point)) = known.next() {
+            if known.peek().is_some_and(|((next, _), _)| *next == time) {
+                continue; // a later version of the same key follows
+            }
+            let is_current = rows[..current].binary_search_by_key(&time, |row| row.point.time).is_ok();
+            if let (Some(point), false) = (point, is_current) {
+                rows.push(Row { point, revision: made });
+            }
+        }
+        rows.sort_unstable_by_key(|row| row.point.time);
+        Ok(Leaf::new(rows))
+    }
+
+    fn walk_leaf(&self, leaf: &Leaf, interval: &Interval, visitor: &mut dyn Visitor) -> ControlFlow<()> {
+        let from = leaf.at_or_after(interval.start);
+        let to = leaf.at_or_after(interval.end);
+        if to.saturating_sub(from) <= CHUNK_POINTS {
+            return each(&leaf.rows[from..to.max(from)], visitor);
+        }
+        let chunks = leaf.chunks(self.kind, self.periods);
+        let mut at = from;
+        while at < to {
+            let end = ((at / CHUNK_POINTS + 1) * CHUNK_POINTS).min(leaf.rows.len());
+            let whole = at.is_multiple_of(CHUNK_POINTS) && end <= to;
+            if !(whole && visitor.stretch(&chunks[at / CHUNK_POINTS])) {
+                each(&leaf.rows[at..end.min(to)], visitor)?;
+            }
+            at = end;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn each(rows: &[Row], visitor: &mut dyn Visitor) -> ControlFlow<()> {
+    rows.iter().try_for_each(|row| visitor.point(&row.point))
+}
+
+/// Adds up everything it is shown.
+pub struct Sum<'a>(pub crate::engine::block::Summing<'a>);
+
+impl Visitor for Sum<'_> {
+    fn stretch(&mut self, aggregate: &Aggregate) -> bool {
+        self.0.join(aggregate);
+        true
+    }
+
+    fn point(&mut self, point: &Point) -> ControlFlow<()> {
+        self.0.add(point);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Stops at the first point.
+#[derive(Default)]
+pub struct First(pub Option<Point>);
+
+impl Visitor for First {
+    fn stretch(&mut self, _: &Aggregate) -> bool {
+        false
+    }
+
+    fn point(&mut self, point: &Point) -> ControlFlow<()> {
+        self.0 = Some(*point);
+        ControlFlow::Break(())
+    }
+}
+
+/// Nothing is remembered: for trees as they are.
+pub struct NoPast;
+
+impl Past for NoPast {
+    fn get(&self, _: &Entry) -> Option<Arc<Leaf>> {
+        None
+    }
+
+    fn put(&self, _: &Entry, _: &Arc<Leaf>) {}
+}
+
+impl Walk<'_> {
+    /// What the points of the interval come to.
+    pub fn span(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
+        let mut sum = Sum(crate::engine::block::Summing::new(self.kind, self.periods));
+        if let Some(root) = root {
+            let _ = self.walk(root, &interval, &mut sum)?;
+        }
+        Ok(sum.0.total)
+    }
+
+    /// The first point of the interval.
+    pub fn first(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Point>, StoreError> {
+        let mut first = First::default();
+        if let Some(root) = root {
+            let _ = self.walk(root, &interval, &mut first)?;
+        }
+        Ok(first.0)
+    }
+
+    /// The last point before `t`.
+    pub fn last_before(&self, root: Option<&Entry>, t: Time) -> Result<Option<Point>, StoreError> {
+        match self.span(root, Interval::new(Time::MIN, t))? {
+            None => Ok(None),
+            Some(sum) => self.first(root, Interval::new(sum.last_time, sum.last_time.next())),
+        }
+    }
+}
