@@ -4,6 +4,7 @@
 //! The trait asks for nothing that only files can do: a cluster store would append a component's records with
 //! one conditional insert, and publish a fold with one conditional update.
 
+pub mod embedded;
 pub mod memory;
 
 use crate::domain::name::ComponentName;

@@ -1,0 +1,192 @@
+//! The store of one machine: a directory with a log, fold files and an index. The files are the truth, sled is an
+//! index over them.
+//!
+//! ```text
+//! DATA_DIR/
+//!   LOCK     who serves it                      lock
+//!   FORMAT   what it is                         format
+//!   log/     segments of records                log
+//!   folds/   what folding made of them          folds
+//!   index/   sled, and whether it is believed   index
+//! ```
+
+pub mod failed;
+pub mod folds;
+pub mod format;
+pub mod index;
+pub mod lock;
+pub mod log;
+
+use super::{
+    Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
+};
+use crate::disk::{Disk, Open};
+use crate::random::{Random, array};
+use bytes::Bytes;
+use failed::failed;
+use folds::Folds;
+use index::Index;
+use lock::Lock;
+use log::{Log, segment};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// How an embedded store is tuned. Tests take small numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreSettings {
+    /// The length of a segment of the log; a group that is larger gets one of its own.
+    pub segment_bytes: u64,
+    /// What sled caches, at most, counted as it is on disk.
+    pub index_cache_bytes_max: u64,
+}
+
+impl Default for StoreSettings {
+    fn default() -> StoreSettings {
+        StoreSettings { segment_bytes: 64 << 20, index_cache_bytes_max: 64 << 20 }
+    }
+}
+
+/// See the module.
+pub struct EmbeddedStore {
+    log: Log,
+    folds: Arc<Folds>,
+    index: Index,
+    /// Dropped last, so that another process finds everything done.
+    lock: Mutex<Option<Lock>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `dir`, and makes it where there is none. Fails where another process has it, where it is
+    /// of another version, and where what it holds is damaged: the error names the file and the place.
+    pub fn open(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        random: Arc<dyn Random>,
+        settings: StoreSettings,
+    ) -> Result<EmbeddedStore, StoreError> {
+        let StoreSettings { segment_bytes, index_cache_bytes_max } = settings;
+        make_dir(disk.as_ref(), dir)?;
+        let lock = Lock::take(disk.as_ref(), dir)?;
+        let at = |name: &str| dir.join(name);
+        let store = match format::read(disk.as_ref(), dir)? {
+            Some(store) => store,
+            None => create(dir, &disk, random.as_ref(), segment_bytes)?,
+        };
+        make_dir(disk.as_ref(), &at("index"))?;
+        let folds = Arc::new(Folds::open(disk.clone(), at("folds"), store)?);
+        let reach = folds.reach();
+        let log = Log::open(disk.clone(), random, at("log"), store, segment_bytes, reach)?;
+        let index = Index::open(disk, at("index"), store, index_cache_bytes_max, reach)?;
+        Ok(EmbeddedStore { log, folds, index, lock: Mutex::new(Some(lock)) })
+    }
+}
+
+/// Makes a store, or one that was half made.
+fn create(dir: &Path, disk: &Arc<dyn Disk>, random: &dyn Random, segment_bytes: u64) -> Result<[u8; 16], StoreError> {
+    let (log, folds) = (dir.join("log"), dir.join("folds"));
+    make_dir(disk.as_ref(), &log)?;
+    make_dir(disk.as_ref(), &folds)?;
+    check_unused(disk.as_ref(), dir, &log, &folds)?;
+    let store = array(random);
+    Log::create(disk, random, &log, store, segment_bytes)?;
+    format::write(disk.as_ref(), dir, store)?;
+    Ok(store)
+}
+
+/// Removes what a creation that did not get to `FORMAT` left: a first segment without records. Anything else is a
+/// store whose `FORMAT` is lost.
+fn check_unused(disk: &dyn Disk, dir: &Path, log: &Path, folds: &Path) -> Result<(), StoreError> {
+    let is_fold = |name: &str| folds::file::Range::parse(name).is_some();
+    if disk.list(folds).map_err(failed("list", folds))?.iter().any(|(name, _)| is_fold(name)) {
+        return Err(format::missing(dir));
+    }
+    for (name, _) in disk.list(log).map_err(failed("list", log))? {
+        let path = log.join(&name);
+        if segment::segment_number(&name).is_some() {
+            let file = disk.open(&path, Open::Read).map_err(failed("open", &path))?;
+            let mut bytes = vec![0; file.len().map_err(failed("measure", &path))? as usize];
+            file.read_at(&mut bytes, 0).map_err(failed("read", &path))?;
+            if bytes.iter().skip(segment::HEADER_BYTES).any(|byte| *byte != 0) {
+                return Err(format::missing(dir));
+            }
+        }
+        disk.remove(&path).map_err(failed("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// Makes a directory and those above it, each on stable storage, where they are not there yet.
+fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    if disk.exists(dir).map_err(failed("look for", dir))? {
+        return Ok(());
+    }
+    let parent = match dir.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    make_dir(disk, &parent)?;
+    disk.create_dir(dir).map_err(failed("create", dir))?;
+    disk.sync_dir(&parent).map_err(failed("sync", &parent))
+}
+
+impl Store for EmbeddedStore {
+    fn commit(&self, group: &[Commit]) -> Result<Vec<Committed>, StoreError> {
+        self.log.commit(group)
+    }
+
+    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError> {
+        self.log.read(after, each)
+    }
+
+    fn trim(&self, through: Position) -> Result<(), StoreError> {
+        // Whatever is asked, the folds must reach the log.
+        self.log.trim(through.min(self.folds.reach()))
+    }
+
+    fn log_bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    fn begin_fold(&self, through: Position) -> Result<Box<dyn FoldWriter>, StoreError> {
+        Ok(Box::new(self.folds.begin(through)?))
+    }
+
+    fn read_frame(&self, at: FrameRef) -> Result<Bytes, StoreError> {
+        self.folds.read_frame(at)
+    }
+
+    fn read_lines(&self, each: &mut dyn FnMut(Line, FrameRef)) -> Result<Position, StoreError> {
+        self.folds.read_lines(each)
+    }
+
+    fn fold_bytes(&self) -> u64 {
+        self.folds.bytes()
+    }
+
+    fn index_state(&self) -> IndexState {
+        self.index.state()
+    }
+
+    fn read_index(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.index.read(key)
+    }
+
+    fn scan_index(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], Bytes)) -> Result<(), StoreError> {
+        self.index.scan(prefix, each)
+    }
+
+    fn write_index(&self, entries: Vec<IndexEntry>) -> Result<(), StoreError> {
+        self.index.write(entries)
+    }
+
+    fn reset_index(&self) -> Result<(), StoreError> {
+        self.index.reset()
+    }
+
+    fn close(&self, through: Position) -> Result<(), StoreError> {
+        self.log.close();
+        let closed = self.index.close(through);
+        self.lock.lock().expect("nothing panics while it holds the lock").take();
+        closed
+    }
+}

@@ -1,0 +1,21 @@
+//! What the system said, as what the caller should do.
+
+use crate::store::StoreError;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+/// Turns a failed operation on a file into the error of this floor.
+pub fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let file = path.display().to_string();
+    move |error| match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => StoreError::Full { file },
+        ErrorKind::UnexpectedEof => StoreError::Damaged { file, offset: 0, what: "it ends too early".to_string() },
+        ErrorKind::NotFound => StoreError::Damaged { file, offset: 0, what: "it is missing".to_string() },
+        _ => StoreError::Io { operation, file, cause: error.to_string() },
+    }
+}
+
+/// Names damage.
+pub fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> StoreError {
+    StoreError::Damaged { file: path.display().to_string(), offset, what: what.into() }
+}

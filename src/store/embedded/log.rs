@@ -1,0 +1,240 @@
+//! The write-ahead log: groups of records in segments, each group synced once before it is answered.
+//!
+//! [`segment`] draws a file of the log, [`record`] what is in it, [`recovery`] says what is believed at opening.
+
+pub mod record;
+pub mod recovery;
+pub mod segment;
+pub mod spare;
+
+use crate::disk::Disk;
+use crate::random::Random;
+use crate::store::embedded::failed::{damaged, failed};
+use crate::store::{Commit, Committed, Position, Record, StoreError};
+use record::{Kind, Place, put_mark, put_record, record_bytes};
+use recovery::{Home, Recovered, Stop, Weights, seal, walk};
+use segment::{FRAME_BYTES, Header, Segment};
+use spare::Spare;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+/// The segment that an opening starts with is this part of a full one: opening should not wait for its zeros.
+const OPENING_PART: u64 = 16;
+
+/// A log that is open.
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    random: Arc<dyn Random>,
+    dir: PathBuf,
+    store: [u8; 16],
+    /// Held over a whole commit: one at a time.
+    writer: Mutex<Writer>,
+    /// Never held over a write or a sync, so that readers do not wait for commits.
+    shelf: Mutex<Shelf>,
+    poison: OnceLock<String>,
+}
+
+struct Writer {
+    segment: Segment,
+    next_position: u64,
+    next_group: u64,
+    spare: Spare,
+    encoded: Vec<u8>,
+}
+
+struct Shelf {
+    segments: Vec<Segment>,
+    /// What no fold covers yet, and its sum.
+    weights: Weights,
+    bytes: u64,
+}
+
+impl Log {
+    /// Makes the log of a new store in `dir`: one segment, empty.
+    pub fn create(
+        disk: &Arc<dyn Disk>,
+        random: &dyn Random,
+        dir: &Path,
+        store: [u8; 16],
+        segment_bytes: u64,
+    ) -> Result<(), StoreError> {
+        Home { disk, dir, random, store }.create(segment_bytes / OPENING_PART)
+    }
+
+    /// Opens the log in `dir`, whose folds reach `reach`. Costs reading once what no fold covers.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        random: Arc<dyn Random>,
+        dir: PathBuf,
+        store: [u8; 16],
+        segment_bytes: u64,
+        reach: Position,
+    ) -> Result<Log, StoreError> {
+        let home = Home { disk: &disk, dir: &dir, random: random.as_ref(), store };
+        let opening_bytes = segment_bytes / OPENING_PART;
+        let Recovered { segments, weights, next_position, next_group } = home.recover(reach, opening_bytes)?;
+        let segment = segments.last().expect("an opened log has a segment").clone();
+        let spare = Spare::new(disk.clone(), &dir, segment_bytes.max(FRAME_BYTES));
+        let writer = Writer { segment, next_position, next_group, spare, encoded: Vec::new() };
+        let (writer, shelf) = (
+            Mutex::new(writer),
+            Mutex::new(Shelf { segments, bytes: weights.iter().map(|(_, bytes)| bytes).sum(), weights }),
+        );
+        Ok(Log { disk, random, dir, store, writer, shelf, poison: OnceLock::new() })
+    }
+
+    /// See [`crate::store::Store::commit`].
+    pub fn commit(&self, group: &[Commit]) -> Result<Vec<Committed>, StoreError> {
+        let mut writer = self.writer.lock().expect("a commit does not panic");
+        self.check_poison()?;
+        let records = || group.iter().flat_map(|commit| &commit.records);
+        let bytes: u64 = records().map(|record| record_bytes(record) as u64).sum();
+        if bytes > 0 {
+            if writer.segment.end + bytes + record::MARK_BYTES as u64 > writer.segment.header.bytes {
+                self.roll(&mut writer, bytes)?;
+            }
+            self.append(&mut writer, records())?;
+        }
+        let mut next = writer.next_position - records().count() as u64..;
+        let mut take = |commit: &Commit| next.by_ref().take(commit.records.len()).map(Position).collect();
+        Ok(group.iter().map(|commit| Committed::Done(take(commit))).collect())
+    }
+
+    /// Writes one group into the present segment, where it fits, and syncs it.
+    fn append<'a>(&self, writer: &mut Writer, records: impl Iterator<Item = &'a Record>) -> Result<(), StoreError> {
+        let Writer { segment, next_position, next_group, spare, encoded } = writer;
+        let (start, salt) = (segment.end, segment.header.salt);
+        let mut position = *next_position;
+        encoded.clear();
+        for record in records {
+            put_record(encoded, salt, Place { position, group: *next_group, group_start: start }, record);
+            position += 1;
+        }
+        if let Err(error) = segment.file.write_at(encoded, start) {
+            let error = failed("write", &segment.path)(error);
+            return Err(self.take_back(segment, encoded, start, error));
+        }
+        segment.file.sync_data().map_err(|error| self.poisoned(failed("sync", &segment.path)(error)))?;
+        segment.end += encoded.len() as u64;
+        (*next_position, *next_group) = (position, *next_group + 1);
+
+        // An empty group, not synced: once it is on the disk it proves this group. Where it cannot be written
+        // nothing is lost but that proof.
+        let written = encoded.len() as u64;
+        encoded.clear();
+        let place = Place { position: 0, group: *next_group, group_start: segment.end };
+        put_mark(encoded, salt, Kind::Empty, place);
+        let _ = segment.file.write_at(encoded, segment.end);
+        encoded.shrink_to(1 << 20);
+        if segment.end > segment.header.bytes / 2 {
+            spare.begin();
+        }
+        let mut shelf = self.shelf();
+        shelf.segments.last_mut().expect("the present segment is on the shelf").end = segment.end;
+        shelf.weights.push_back((Position(position - 1), written));
+        shelf.bytes += written;
+        Ok(())
+    }
+
+    /// After a failed write: makes sure that a recovery sees nothing of the group, where the caller may try again.
+    fn take_back(&self, segment: &Segment, encoded: &mut [u8], start: u64, error: StoreError) -> StoreError {
+        if matches!(error, StoreError::Full { .. }) {
+            encoded.fill(0);
+            let undone = segment.file.write_at(encoded, start).and_then(|()| segment.file.sync_data());
+            if undone.is_ok() {
+                return error;
+            }
+        }
+        self.poisoned(error)
+    }
+
+    /// Goes on in a new segment, with room for a group of `bytes`. Before it holds anything, the one before says
+    /// that it is there: so its loss is seen.
+    fn roll(&self, writer: &mut Writer, bytes: u64) -> Result<(), StoreError> {
+        let blank = match writer.spare.take(FRAME_BYTES + bytes) {
+            Ok(blank) => blank,
+            Err(full @ StoreError::Full { .. }) => return Err(full),
+            Err(error) => return Err(self.poisoned(error)),
+        };
+        let home = self.home();
+        let old = &writer.segment;
+        let (number, before) = (old.header.number + 1, (old.header.number, old.end));
+        let first = Position(writer.next_position);
+        let header: Header = home.header(number, writer.next_group, first, before, blank.bytes());
+        let new = blank.place(&self.dir, header, &[]).map_err(|error| self.poisoned(error))?;
+        seal(old, old.end, writer.next_group, number).map_err(|error| self.poisoned(error))?;
+        self.shelf().segments.push(new.clone());
+        writer.segment = new;
+        Ok(())
+    }
+
+    /// See [`crate::store::Store::read_log`]. Costs reading the segments that hold something later than `after`.
+    pub fn read(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError> {
+        let segments = self.shelf().segments.clone();
+        for (i, segment) in segments.iter().enumerate() {
+            if segments.get(i + 1).is_some_and(|next| next.header.first_position.0 <= after.0.saturating_add(1)) {
+                continue;
+            }
+            let bytes = segment.read(segment.end)?;
+            let walk = walk(&bytes, &segment.header, &mut |place, record, _| {
+                if place.position > after.0 {
+                    each(Position(place.position), record);
+                }
+            });
+            match walk.stop {
+                Stop::End => {}
+                Stop::Mark(..) => {
+                    return Err(damaged(&segment.path, walk.offset, "the log ends here and should go on"));
+                }
+                Stop::Bad(what) => return Err(damaged(&segment.path, walk.offset, what)),
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`crate::store::Store::trim`].
+    pub fn trim(&self, through: Position) -> Result<(), StoreError> {
+        // The writer's lock keeps a roll from adding a segment meanwhile: the shelf's own is not held over I/O.
+        let _writer = self.writer.lock().expect("a commit does not panic");
+        let mut segments = self.shelf().segments.clone();
+        let trimmed = self.home().let_go(&mut segments, through);
+        let mut shelf = self.shelf();
+        shelf.segments = segments;
+        while let Some((_, bytes)) = shelf.weights.pop_front_if(|(position, _)| *position <= through) {
+            shelf.bytes -= bytes;
+        }
+        trimmed
+    }
+
+    /// Bytes of the records that no fold covers.
+    pub fn bytes(&self) -> u64 {
+        self.shelf().bytes
+    }
+
+    /// Takes no more writes from now on.
+    pub fn close(&self) {
+        let _writer = self.writer.lock().expect("a commit does not panic");
+        self.poison.get_or_init(|| "the store is closed".to_string());
+    }
+
+    fn home(&self) -> Home<'_> {
+        Home { disk: &self.disk, dir: &self.dir, random: self.random.as_ref(), store: self.store }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().expect("nothing panics while it holds the shelf")
+    }
+
+    fn check_poison(&self) -> Result<(), StoreError> {
+        self.poison.get().map_or(Ok(()), |cause| Err(StoreError::Poisoned { cause: cause.clone() }))
+    }
+
+    /// Takes no more writes from now on. A disk that is full is reported as failed: there is no going on.
+    fn poisoned(&self, error: StoreError) -> StoreError {
+        self.poison.get_or_init(|| error.to_string());
+        match error {
+            StoreError::Full { file } => StoreError::Io { operation: "write", file, cause: "no room".to_string() },
+            error => error,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The stores, from outside: what both promise, and what the embedded one does about damage, crashes and failures.
+
+mod conformance;
+mod fixture;
+mod folds;
+mod index;
+mod log;
+mod opening;
