@@ -69,9 +69,7 @@ impl Leaf {
 
 /// What rows come to; None: there is none.
 pub fn summed(kind: Kind, rows: &[Row], periods: Option<&Calendar>) -> Option<Aggregate> {
-    let mut summary = Summing::new(kind, periods);
-    rows.iter().for_each(|row| summary.add(&row.point));
-    summary.total
+    Aggregate::of_all(kind, rows.iter().map(|row| &row.point), periods)
 }
 
 /// Adds up points in order of time.
