@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` in this folder is the map.
 
+pub mod cli;
 pub mod clock;
 pub mod disk;
 pub mod domain;
