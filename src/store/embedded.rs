@@ -69,7 +69,11 @@ impl EmbeddedStore {
         let lock = Lock::take(disk.as_ref(), dir)?;
         let at = |name: &str| dir.join(name);
         let store = match format::read(disk.as_ref(), dir)? {
-            Some(store) => store,
+            Some(store) => {
+                // It may be seen and not yet be on stable storage, as may the folders.
+                disk.sync_dir(dir).map_err(failed("sync", dir))?;
+                store
+            }
             None => create(dir, &disk, random.as_ref(), segment_bytes)?,
         };
         make_dir(disk.as_ref(), &at("index"))?;
@@ -86,6 +90,8 @@ fn create(dir: &Path, disk: &Arc<dyn Disk>, random: &dyn Random, segment_bytes: 
     let (log, folds) = (dir.join("log"), dir.join("folds"));
     make_dir(disk.as_ref(), &log)?;
     make_dir(disk.as_ref(), &folds)?;
+    let above = parent(dir);
+    disk.sync_dir(&above).map_err(failed("sync", &above))?;
     check_unused(disk.as_ref(), dir, &log, &folds)?;
     let store = array(random);
     Log::create(disk, random, &log, store, segment_bytes)?;
@@ -115,15 +121,20 @@ fn check_unused(disk: &dyn Disk, dir: &Path, log: &Path, folds: &Path) -> Result
     Ok(())
 }
 
+/// The directory above.
+fn parent(dir: &Path) -> PathBuf {
+    match dir.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
 /// Makes a directory and those above it, each on stable storage, where they are not there yet.
 fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     if disk.exists(dir).map_err(failed("look for", dir))? {
         return Ok(());
     }
-    let parent = match dir.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
+    let parent = parent(dir);
     make_dir(disk, &parent)?;
     disk.create_dir(dir).map_err(failed("create", dir))?;
     disk.sync_dir(&parent).map_err(failed("sync", &parent))

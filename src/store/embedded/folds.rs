@@ -46,6 +46,9 @@ pub struct Fold {
 impl Folds {
     /// Opens the files of a folder: reads every directory, removes leftovers, and checks that there is no gap.
     pub fn open(disk: Arc<dyn Disk>, dir: PathBuf, store: [u8; 16]) -> Result<Folds, StoreError> {
+        // A name that is seen may not be on stable storage, where a process was killed between renaming and
+        // syncing; the log must not be let go of because of it.
+        disk.sync_dir(&dir).map_err(failed("sync", &dir))?;
         let mut ranges: BTreeMap<(Position, Position), Vec<Range>> = BTreeMap::new();
         for (name, _) in disk.list(&dir).map_err(failed("list", &dir))? {
             if name.ends_with(TEMPORARY) {

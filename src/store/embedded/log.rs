@@ -13,7 +13,7 @@ use crate::store::embedded::failed::{damaged, failed};
 use crate::store::{Commit, Committed, Position, Record, StoreError};
 use record::{Kind, Place, put_mark, put_record, record_bytes};
 use recovery::{Home, Recovered, Stop, Weights, seal, walk};
-use segment::{FRAME_BYTES, Header, Segment};
+use segment::{FRAME_BYTES, HEADER_BYTES, Segment};
 use spare::Spare;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -151,17 +151,21 @@ impl Log {
     /// Goes on in a new segment, with room for a group of `bytes`. Before it holds anything, the one before says
     /// that it is there: so its loss is seen.
     fn roll(&self, writer: &mut Writer, bytes: u64) -> Result<(), StoreError> {
-        let blank = match writer.spare.take(FRAME_BYTES + bytes) {
-            Ok(blank) => blank,
-            Err(full @ StoreError::Full { .. }) => return Err(full),
-            Err(error) => return Err(self.poisoned(error)),
-        };
         let home = self.home();
         let old = &writer.segment;
         let (number, before) = (old.header.number + 1, (old.header.number, old.end));
         let first = Position(writer.next_position);
-        let header: Header = home.header(number, writer.next_group, first, before, blank.bytes());
-        let new = blank.place(&self.dir, header, &[]).map_err(|error| self.poisoned(error))?;
+        let filled = writer.spare.take(FRAME_BYTES + bytes).and_then(|blank| {
+            let header = home.header(number, writer.next_group, first, before, blank.bytes());
+            blank.fill(&header, &[]).map(|()| (blank, header))
+        });
+        let (blank, header) = match filled {
+            Ok(filled) => filled,
+            // Nothing of the log was touched: there may be room later.
+            Err(full @ StoreError::Full { .. }) => return Err(full),
+            Err(error) => return Err(self.poisoned(error)),
+        };
+        let new = blank.place(&self.dir, header, HEADER_BYTES as u64).map_err(|error| self.poisoned(error))?;
         seal(old, old.end, writer.next_group, number).map_err(|error| self.poisoned(error))?;
         self.shelf().segments.push(new.clone());
         writer.segment = new;

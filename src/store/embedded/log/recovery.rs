@@ -140,8 +140,9 @@ impl Home<'_> {
     /// The first segment of a new store.
     pub fn create(&self, opening_bytes: u64) -> Result<(), StoreError> {
         let header = self.header(1, 1, Position(1), (0, 0), opening_bytes.max(FRAME_BYTES));
-        Blank::make(self.disk, &self.temporary(1), header.bytes)?.place(self.dir, header, &[])?;
-        Ok(())
+        let blank = Blank::make(self.disk, &self.temporary(1), header.bytes)?;
+        blank.fill(&header, &[])?;
+        blank.place(self.dir, header, HEADER_BYTES as u64).map(drop)
     }
 
     /// Removes the segments that hold nothing later than `through`, oldest first; the last one stays.
@@ -178,6 +179,8 @@ impl Home<'_> {
 
     /// The segments that the last one's header leads back to. Others were replaced while opening: they go.
     fn chain(&self) -> Result<Vec<Segment>, StoreError> {
+        // What a name replaces is removed only once the name is on stable storage.
+        self.disk.sync_dir(self.dir).map_err(failed("sync", self.dir))?;
         let mut numbers = BTreeSet::new();
         for (name, _) in self.disk.list(self.dir).map_err(failed("list", self.dir))? {
             if name.ends_with(TEMPORARY) {
@@ -278,8 +281,9 @@ impl Home<'_> {
         let end = (HEADER_BYTES + records.len()) as u64;
         let next_group = first_group + u64::from(!copied.is_empty());
         put_mark(&mut records, header.salt, Kind::Empty, Place { position: 0, group: next_group, group_start: end });
-        let mut segment = Blank::make(self.disk, &self.temporary(number), bytes)?.place(self.dir, header, &records)?;
-        segment.end = end;
+        let blank = Blank::make(self.disk, &self.temporary(number), bytes)?;
+        blank.fill(&header, &records)?;
+        let segment = blank.place(self.dir, header, end)?;
         if !copied.is_empty() {
             weights.push_back((Position(next_position - 1), size));
         }

@@ -183,18 +183,22 @@ impl Blank {
         self.bytes
     }
 
-    /// Writes the header and the first records, syncs, and gives the file its name in the log for good.
-    pub fn place(mut self, dir: &Path, header: Header, records: &[u8]) -> Result<Segment, StoreError> {
+    /// Writes the header and the first records, and syncs. It is not part of the log yet.
+    pub fn fill(&self, header: &Header, records: &[u8]) -> Result<(), StoreError> {
         assert!(header.bytes == self.bytes && (HEADER_BYTES + records.len()) as u64 <= self.bytes);
         let mut start = header.encode();
         start.extend_from_slice(records);
         self.file.write_at(&start, 0).map_err(failed("write", &self.path))?;
-        self.file.sync_data().map_err(failed("sync", &self.path))?;
+        self.file.sync_data().map_err(failed("sync", &self.path))
+    }
+
+    /// Gives the file its name in the log, for good. `end` is where the records end that it was filled with.
+    pub fn place(mut self, dir: &Path, header: Header, end: u64) -> Result<Segment, StoreError> {
         let path = segment_path(dir, header.number);
         self.disk.rename(&self.path, &path).map_err(failed("rename", &path))?;
         self.placed = true;
         self.disk.sync_dir(dir).map_err(failed("sync", dir))?;
-        Ok(Segment { path, file: self.file.clone(), header, end: start.len() as u64 })
+        Ok(Segment { path, file: self.file.clone(), header, end })
     }
 }
 

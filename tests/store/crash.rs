@@ -1,0 +1,213 @@
+//! Failing disks, killed processes and power cuts at random moments: what was acknowledged is there, what was
+//! refused is not, and nothing is wrong.
+
+use crate::fixture::{SMALL, commit, line, read_log, record, temporary};
+use crate::sim_disk::{Fault, SimDisk};
+use milepost::random::SeededRandom;
+use milepost::store::embedded::EmbeddedStore;
+use milepost::store::{FrameRef, Position, Record, Store, StoreError};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What must be there.
+#[derive(Default)]
+struct Expected {
+    /// Acknowledged, from position 1 on.
+    log: Vec<Record>,
+    /// Neither acknowledged nor refused: a first part of it may be there.
+    unknown: Vec<Record>,
+    folds: Vec<(FrameRef, Vec<u8>)>,
+    /// A fold that failed: it may be there.
+    unknown_fold: Option<(FrameRef, Vec<u8>)>,
+}
+
+struct Run<'a> {
+    seed: u64,
+    dir: &'a Path,
+    disk: SimDisk,
+    random: SeededRandom,
+    expected: Expected,
+    next: u64,
+    faults: u32,
+}
+
+impl Run<'_> {
+    fn below(&self, bound: u64) -> u64 {
+        self.random.next() % bound
+    }
+
+    fn open(&self) -> Result<EmbeddedStore, StoreError> {
+        let random = SeededRandom::new(self.random.next());
+        EmbeddedStore::open(self.dir, Arc::new(self.disk.clone()), Arc::new(random), SMALL)
+    }
+
+    /// Opens what a crash left, sometimes with another crash in the middle, and checks it.
+    fn recover(&mut self, power_cut: bool) -> EmbeddedStore {
+        self.disk.kill();
+        self.disk.revive(power_cut);
+        while self.below(3) == 0 {
+            self.disk.fail(self.below(20), Fault::Dead);
+            drop(self.open());
+            self.disk.kill();
+            self.disk.revive(self.below(2) == 0);
+        }
+        let store = self.open().unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
+        self.check(&store);
+        store
+    }
+
+    fn check(&mut self, store: &EmbeddedStore) {
+        let seed = self.seed;
+        let Expected { log, unknown, folds, unknown_fold } = &mut self.expected;
+        let reach = store.read_lines(&mut |_, _| {}).expect("the folds are whole");
+        if let Some(fold) = unknown_fold.take().filter(|(at, _)| at.fold == reach) {
+            folds.push(fold);
+        }
+        assert_eq!(reach, folds.last().map_or(Position(0), |(at, _)| at.fold), "seed {seed}");
+        for (at, frame) in &*folds {
+            assert_eq!(store.read_frame(*at).expect("it is whole"), frame, "seed {seed}");
+        }
+        let found = read_log(store, reach.0).expect("the log is whole");
+        let known = log.len();
+        log.append(unknown);
+        let there = reach.0 as usize + found.len();
+        assert!((known..=log.len()).contains(&there), "seed {seed}: {there} of {known} to {}", log.len());
+        log.truncate(there);
+        let expected = (reach.0 + 1..).zip(log[reach.0 as usize..].iter().cloned());
+        assert!(found.into_iter().eq(expected), "seed {seed}: a record is another");
+    }
+
+    fn commit(&mut self, store: &EmbeddedStore) {
+        let records: Vec<_> = (0..=self.below(3))
+            .map(|_| {
+                self.next += 1;
+                let bytes = [0, 30, 400, 3_000, 9_000][self.below(5) as usize];
+                record("pay", self.next, bytes)
+            })
+            .collect();
+        match commit(store, &records) {
+            Ok(positions) => {
+                assert_eq!(positions[0].0 as usize, self.expected.log.len() + 1, "seed {}", self.seed);
+                self.expected.log.extend(records);
+            }
+            Err(StoreError::Full { .. }) => self.faults += 1,
+            Err(StoreError::Poisoned { .. }) => {}
+            Err(StoreError::Io { .. }) => {
+                self.faults += 1;
+                assert!(self.expected.unknown.is_empty(), "seed {}: written after a failure", self.seed);
+                self.expected.unknown = records;
+            }
+            Err(error) => panic!("seed {}: {error}", self.seed),
+        }
+    }
+
+    fn fold(&mut self, store: &EmbeddedStore) {
+        let reach = self.expected.folds.last().map_or(0, |(at, _)| at.fold.0);
+        let last = self.expected.log.len() as u64;
+        if reach == last || self.expected.unknown_fold.is_some() {
+            return;
+        }
+        let through = Position(reach + 1 + self.below(last - reach));
+        let frame = vec![through.0 as u8; self.below(2_000) as usize];
+        let Ok(mut fold) = store.begin_fold(through) else { return };
+        let Ok(at) = fold.put(line("pay", 1, "summary"), &frame) else { return };
+        match fold.finish() {
+            Ok(()) => {
+                self.expected.folds.push((at, frame));
+                let _ = store.trim(through);
+            }
+            Err(_) => {
+                self.faults += 1;
+                self.expected.unknown_fold = Some((at, frame));
+            }
+        }
+    }
+}
+
+/// One run: steps in random order, over one directory.
+fn run(seed: u64) -> u32 {
+    let real = temporary();
+    let dir = real.path();
+    let random = SeededRandom::new(seed);
+    let disk = SimDisk::new(random.next(), dir);
+    let mut run = Run { seed, dir, disk, random, expected: Expected::default(), next: 0, faults: 0 };
+    let mut store = run.recover(false);
+    for _ in 0..30 {
+        match run.below(12) {
+            0 => {
+                run.disk.kill();
+                drop(store);
+                let power_cut = run.below(2) == 0;
+                store = run.recover(power_cut);
+            }
+            1 => run.disk.fail(run.below(8), Fault::Dead),
+            2 => run.disk.fail(run.below(8), Fault::Once(ErrorKind::StorageFull)),
+            3 => run.disk.fail(run.below(8), Fault::Once(ErrorKind::Other)),
+            4 | 5 => run.fold(&store),
+            _ => run.commit(&store),
+        }
+    }
+    run.disk.kill();
+    drop(store);
+    drop(run.recover(true));
+    run.faults
+}
+
+#[test]
+fn nothing_acknowledged_is_lost() {
+    let faults: u32 = (0..250).map(run).sum();
+    assert!(faults > 200, "the disks fail often enough to mean something: {faults}");
+}
+
+/// After a failed sync nothing is written; reads go on; a restart recovers.
+#[test]
+fn a_failed_sync_poisons_the_log() {
+    let real = temporary();
+    let disk = SimDisk::new(1, real.path());
+    let open = || EmbeddedStore::open(real.path(), Arc::new(disk.clone()), Arc::new(SeededRandom::new(5)), SMALL);
+    let store = open().expect("it is new");
+    commit(&store, &[record("pay", 1, 10)]).expect("the disk works");
+    // The first change is the write, the second the sync.
+    disk.fail(1, Fault::Once(ErrorKind::Other));
+    assert!(matches!(commit(&store, &[record("pay", 2, 10)]), Err(StoreError::Io { operation: "sync", .. })));
+    assert!(matches!(commit(&store, &[record("pay", 3, 10)]), Err(StoreError::Poisoned { .. })));
+    assert_eq!(read_log(&store, 0).expect("reads go on"), [(1, record("pay", 1, 10))]);
+    drop(store);
+    let store = open().expect("it recovers");
+    let log = read_log(&store, 0).expect("it is whole");
+    assert_eq!(log, [(1, record("pay", 1, 10)), (2, record("pay", 2, 10))], "what could be read was synced again");
+    disk.kill();
+    drop(store);
+    disk.revive(true);
+    assert_eq!(read_log(&open().expect("it recovers"), 0).expect("it is whole"), log, "before it was given");
+}
+
+/// Where the disk is full nothing of the group is kept, and there may be room later.
+#[test]
+fn a_full_disk_may_be_tried_again() {
+    let real = temporary();
+    let disk = SimDisk::new(2, real.path());
+    let open = || EmbeddedStore::open(real.path(), Arc::new(disk.clone()), Arc::new(SeededRandom::new(5)), SMALL);
+    let mut expected = Vec::new();
+    let mut refused = 0;
+    let store = open().expect("it is new");
+    for number in 1..=60 {
+        if number % 3 == 0 {
+            disk.fail(0, Fault::Once(ErrorKind::StorageFull));
+        }
+        // A large one needs a segment of its own.
+        let record = record("pay", number, if number % 9 == 0 { 12_000 } else { 900 });
+        match commit(&store, std::slice::from_ref(&record)) {
+            Ok(_) => expected.push(record),
+            Err(StoreError::Full { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 10, "{refused}");
+    disk.kill();
+    drop(store);
+    disk.revive(true);
+    let log = read_log(&open().expect("it recovers"), 0).expect("it is whole");
+    assert!(log.into_iter().map(|(_, record)| record).eq(expected));
+}
