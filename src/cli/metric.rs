@@ -4,7 +4,7 @@ mod create;
 mod definition;
 mod delete;
 mod get;
-mod list;
+pub(super) mod list;
 mod update;
 
 use super::Call;
