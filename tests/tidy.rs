@@ -43,7 +43,7 @@ const FLOORS: [(&str, &[&str]); 9] = [
     ("src/engine", &["engine", "store", "disk", "clock", "random", "domain"]),
     ("src/query", &["query", "engine", "store", "clock", "domain"]),
     ("src/service", &["service", "query", "engine", "store", "clock", "domain", "proto"]),
-    ("src/cli", &["cli", "domain", "proto"]),
+    ("src/cli", &["cli", "clock", "random", "domain", "proto"]),
 ];
 
 #[test]
