@@ -90,15 +90,45 @@ impl Aggregate {
         Aggregate::of_one(kind, point, periods.map(Calendar::cursor).as_mut())
     }
 
-    /// What points in order of time come to; None where there are none. Some ten nanoseconds each.
+    /// What points in order of time come to; None where there are none. A few nanoseconds each: sums run in
+    /// place, where putting aggregates of single points together would copy 200 bytes a point.
     pub fn of_all<'a>(
         kind: Kind,
         points: impl IntoIterator<Item = &'a Point>,
         periods: Option<&Calendar>,
     ) -> Option<Aggregate> {
         let mut cursor = periods.map(Calendar::cursor);
-        let each = points.into_iter().map(|point| Aggregate::of_one(kind, point, cursor.as_mut()));
-        each.reduce(|left, right| left.then(kind, &right))
+        let mut points = points.into_iter();
+        let mut all = Aggregate::of_one(kind, points.next()?, cursor.as_mut());
+        for point in points {
+            all.push(kind, point, cursor.as_mut());
+        }
+        Some(all)
+    }
+
+    /// This stretch and one more point after it.
+    fn push(&mut self, kind: Kind, point: &Point, periods: Option<&mut Cursor<'_>>) {
+        debug_assert!(self.last_time < point.time, "points come in order of time");
+        match periods {
+            Some(periods) => {
+                let (first, last, present) = periods_at(kind, point, periods);
+                self.periods += present - u64::from(self.last_period == first);
+                self.last_period = last;
+            }
+            None => self.last_period = point.time,
+        }
+        self.sum += match kind {
+            Kind::Cumulative => link(self.last_time, self.last_value, point.value, point.start),
+            Kind::Delta | Kind::Gauge => i128::from(point.value),
+        };
+        self.low = self.low.min(self.sum);
+        self.high = self.high.max(self.sum);
+        self.min = self.min.min(point.value);
+        self.max = self.max.max(point.value);
+        self.count += 1;
+        self.last_time = point.time;
+        self.last_end = self.last_end.max(point.end);
+        self.last_value = point.value;
     }
 
     fn of_one(kind: Kind, point: &Point, periods: Option<&mut Cursor<'_>>) -> Aggregate {
