@@ -4,10 +4,12 @@
 
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod disk;
 pub mod domain;
 pub mod engine;
 pub mod proto;
 pub mod random;
+pub mod server;
 pub mod service;
 pub mod store;

@@ -1,5 +1,7 @@
 //! The contract, served: one file an RPC service. Only here and in the client are protobuf types known.
 
+pub mod catalog;
 pub mod convert;
 pub mod fault;
+pub mod ingest;
 pub mod status;

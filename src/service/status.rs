@@ -40,6 +40,7 @@ pub fn code_of(reason: Reason) -> Code {
         WritesBehind | RequestIdsFull | TooManyCalls | DiskFull => Code::ResourceExhausted,
         Draining | DiskFailed => Code::Unavailable,
         StoreDamaged => Code::DataLoss,
+        DeadlinePassed => Code::DeadlineExceeded,
     }
 }
 
@@ -183,6 +184,23 @@ pub fn refusal(faults: &Faults) -> Refusal {
         violations: violations.collect(),
         retry_delay: first.retry_after_nanos.map(duration),
     }
+}
+
+/// A call that took longer than its caller gave it.
+pub fn deadline_passed() -> Status {
+    let fix =
+        "the time that the caller gave has passed; a write may have been made, send it again under its request_id";
+    Fault::new(Reason::DeadlinePassed, "", fix).into()
+}
+
+/// A call beyond what the server takes at once.
+pub fn too_many_calls(calls_max: usize) -> Status {
+    let why = format!("{calls_max} calls are being served already; try again, with fewer at once");
+    Fault::new(Reason::TooManyCalls, "", why)
+        .with("calls_max", calls_max)
+        .retry_after(100_000_000)
+        .of_quota("calls")
+        .into()
 }
 
 /// What tonic itself refused, told as the contract tells it: over-long messages are OUT_OF_RANGE there, undecodable

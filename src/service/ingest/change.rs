@@ -1,0 +1,105 @@
+//! RetractPoints and SetOpeningBalance.
+
+use super::write::NOBODY;
+use super::{Ingest, Outcome};
+use crate::domain::definition::Definition;
+use crate::domain::name::MetricName;
+use crate::engine::batch::{Batch, Change};
+use crate::proto::v1::{RetractPointsRequest, SetOpeningBalanceRequest, retract_points_request::What};
+use crate::service::convert::refused::{self, Asked, Part};
+use crate::service::convert::{self, change};
+use crate::service::fault::Faults;
+use std::sync::Arc;
+
+/// One metric, and the fields of the call that name its time and value.
+struct AskedOne {
+    definition: Option<Arc<Definition>>,
+    time: &'static str,
+    value: &'static str,
+}
+
+impl Asked for AskedOne {
+    fn field(&self, _at: (u32, u32), part: Part) -> String {
+        let field = match part {
+            Part::Metric => "metric",
+            Part::Time | Part::End => self.time,
+            Part::Value => self.value,
+        };
+        field.to_owned()
+    }
+
+    fn definition(&self, _at: (u32, u32)) -> Option<Arc<Definition>> {
+        self.definition.clone()
+    }
+}
+
+impl Ingest {
+    /// Takes points back.
+    pub(super) async fn retract(&self, request: RetractPointsRequest) -> Outcome {
+        let what = match request.what {
+            Some(What::Interval(_)) => "interval",
+            _ => "times",
+        };
+        let judged = |definition: Option<&Definition>| change::retraction(&request, definition);
+        self.change(&request.metric, &request.request_id, (what, what), judged, |change| Batch {
+            reason: request.reason.clone(),
+            validate_only: request.validate_only,
+            ..change
+        })
+        .await
+    }
+
+    /// Sets a series' opening balance.
+    pub(super) async fn set_opening(&self, request: SetOpeningBalanceRequest) -> Outcome {
+        let time = match request.at {
+            Some(crate::proto::v1::set_opening_balance_request::At::Date(_)) => "date",
+            _ => "time",
+        };
+        let judged = |definition: Option<&Definition>| change::opening(&request, definition);
+        self.change(&request.metric, &request.request_id, (time, "value"), judged, |change| Batch {
+            reason: request.note.clone(),
+            validate_only: request.validate_only,
+            ..change
+        })
+        .await
+    }
+
+    /// Judges the form of a call about one metric, and writes what it comes to. `judge` gets the metric's
+    /// definition, None where it is not there, and answers None only then.
+    async fn change(
+        &self,
+        metric: &str,
+        request_id: &str,
+        (time, value): (&'static str, &'static str),
+        judge: impl Fn(Option<&Definition>) -> Result<Option<Change>, Faults>,
+        complete: impl FnOnce(Batch) -> Batch,
+    ) -> Outcome {
+        let Some(name) = MetricName::parse(metric) else {
+            return Err(judge(None).err().unwrap_or_else(|| {
+                convert::metric_name(metric, "metric").err().map(Faults::from).unwrap_or_default()
+            }));
+        };
+        let component = name.component();
+        let view = self.view(&component).await?;
+        let retry = self.is_retry(&component, request_id);
+        let there = view.metric(&name).map(|metric| metric.definition);
+        let definition = there.or_else(|| if retry { view.last_definition(&name) } else { None });
+        let change = match judge(definition.as_deref()) {
+            Err(_) if retry => return Err(refused::reused().into()),
+            Err(faults) => return Err(faults),
+            Ok(None) if retry => return Err(refused::reused().into()),
+            Ok(None) => return Err(convert::not_found(&name, "metric").into()),
+            Ok(Some(change)) => change,
+        };
+        let batch = complete(Batch {
+            component,
+            who: NOBODY.to_owned(),
+            request_id: request_id.to_owned(),
+            reason: String::new(),
+            validate_only: false,
+            change,
+        });
+        let asked = AskedOne { definition, time, value };
+        self.engine.write(batch).await.map_err(|error| refused::refused(error, &asked))
+    }
+}

@@ -1,0 +1,187 @@
+//! One batch of points, from the message to the engine's answer.
+
+use super::{Ingest, Outcome, POINTS_IN_FLIGHT_MAX};
+use crate::domain::definition::Definition;
+use crate::domain::limit::BATCH_POINTS_MAX;
+use crate::domain::name::{ComponentName, MetricName};
+use crate::engine::AsOf;
+use crate::engine::batch::{Ack, Batch, Refused};
+use crate::engine::view::View;
+use crate::proto::v1::WritePointsRequest;
+use crate::service::convert::batch::{self, Converted, Known, Metrics};
+use crate::service::convert::refused::{self, Asked, Part};
+use crate::service::fault::Faults;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Nobody says who they are yet.
+pub(super) const NOBODY: &str = "";
+/// Points of a batch above which it is converted beside the tasks that serve connections: some 0.5 ms.
+const POINTS_INLINE_MAX: usize = 20_000;
+
+/// A batch on its way: judged in form, and queued at the engine in the order of `submit`'s calls.
+pub(super) enum Submitted {
+    /// Refused before the engine saw it.
+    Refused(Faults),
+    /// The engine's answer is to come.
+    Queued {
+        /// The answer.
+        answer: BoxFuture<'static, Result<Ack, Refused>>,
+        /// Names the fields of faults.
+        asked: Box<AskedPoints>,
+        /// Its points count as in flight until it is answered.
+        permit: OwnedSemaphorePermit,
+    },
+}
+
+impl Submitted {
+    /// Waits for the answer.
+    pub(super) async fn answer(self) -> Outcome {
+        match self {
+            Submitted::Refused(faults) => Err(faults),
+            Submitted::Queued { answer, asked, permit } => {
+                let answer = answer.await;
+                drop(permit);
+                answer.map_err(|error| refused::refused(error, &*asked))
+            }
+        }
+    }
+}
+
+/// A request and the metrics it was read with.
+pub(super) struct AskedPoints {
+    request: WritePointsRequest,
+    metrics: Metrics,
+}
+
+impl Asked for AskedPoints {
+    fn field(&self, at: (u32, u32), part: Part) -> String {
+        let (entry, point) = at;
+        let series = self.request.series.get(entry as usize);
+        let packed = series.is_some_and(|series| series.columns.is_some());
+        match part {
+            Part::Metric => format!("series[{entry}].metric"),
+            Part::Time => batch::time_field(&self.request, at),
+            Part::Value if packed => format!("series[{entry}].columns.units[{point}]"),
+            Part::Value => format!("series[{entry}].points[{point}].value"),
+            Part::End if packed => batch::time_field(&self.request, at),
+            Part::End => format!("series[{entry}].points[{point}].end_time"),
+        }
+    }
+
+    fn definition(&self, at: (u32, u32)) -> Option<Arc<Definition>> {
+        let series = self.request.series.get(at.0 as usize)?;
+        Some(self.metrics.get(&series.metric)?.definition.clone())
+    }
+}
+
+impl Ingest {
+    /// Judges a batch's form and hands it to the engine, without waiting for what the engine says.
+    pub(super) async fn submit(&self, request: WritePointsRequest) -> Submitted {
+        match self.judge_and_queue(request).await {
+            Ok(submitted) => submitted,
+            Err(faults) => Submitted::Refused(faults),
+        }
+    }
+
+    async fn judge_and_queue(&self, request: WritePointsRequest) -> Result<Submitted, Faults> {
+        let permit = self.permit(batch::point_count(&request)).await?;
+        let (component, names) = batch::names(&request);
+        let Some(component) = component else {
+            let faults = batch::batch(&request, NOBODY, &Metrics::new()).err();
+            return Err(faults.expect("a batch without a well-formed metric's name has a fault"));
+        };
+        let view = self.view(&component).await?;
+        let retry = self.is_retry(&component, &request.request_id);
+        let metrics = metrics(&view, &component, &names, retry);
+        let (asked, converted) = convert(request, metrics).await?;
+        let converted = match converted {
+            // a first answer had no fault, so this is another body
+            Err(_) if retry => return Err(refused::reused().into()),
+            Err(faults) => return Err(faults),
+            Ok(converted) if converted.unknown.is_empty() => converted,
+            Ok(_) if retry => return Err(refused::reused().into()),
+            Ok(converted) => return Err(self.state_faults(converted, &asked).await),
+        };
+        let mut answer = self.write(converted.batch).boxed();
+        // the engine queues a batch when it is first asked, so batches stand in its queue in the order of these lines
+        Ok(match futures::poll!(&mut answer) {
+            std::task::Poll::Ready(answer) => {
+                let answer = async move { answer }.boxed();
+                Submitted::Queued { answer, asked, permit }
+            }
+            std::task::Poll::Pending => Submitted::Queued { answer, asked, permit },
+        })
+    }
+
+    fn write(&self, batch: Batch) -> impl Future<Output = Result<Ack, Refused>> + Send + 'static {
+        let engine = self.engine.clone();
+        async move { engine.write(batch).await }
+    }
+
+    /// Waits until the batch's points may be in flight. A batch over the bound on batches is refused later, and
+    /// is not converted.
+    async fn permit(&self, points: usize) -> Result<OwnedSemaphorePermit, Faults> {
+        const _: () = assert!(POINTS_IN_FLIGHT_MAX > BATCH_POINTS_MAX);
+        let permits = u32::try_from(points.clamp(1, BATCH_POINTS_MAX)).expect("a million fits");
+        self.points.clone().acquire_many_owned(permits).await.map_err(|_| refused::draining().into())
+    }
+
+    pub(super) async fn view(&self, component: &ComponentName) -> Result<View, Faults> {
+        self.engine.view(component, AsOf::Now).await.map_err(|error| refused::view(&error, "").into())
+    }
+
+    /// Whether the first answer to the id is remembered: then it stands before any check of form.
+    pub(super) fn is_retry(&self, component: &ComponentName, request_id: &str) -> bool {
+        !request_id.is_empty() && self.engine.remembers(component, NOBODY, request_id)
+    }
+
+    /// All faults against the state of a batch with metrics that are not there: those of the others are found by
+    /// asking the engine to judge only.
+    async fn state_faults(&self, converted: Converted, asked: &AskedPoints) -> Faults {
+        let mut faults = batch::unknown_metrics(&converted.unknown);
+        let mut batch = converted.batch;
+        let crate::engine::batch::Change::Points { series, .. } = &batch.change else { return faults };
+        if !series.is_empty() {
+            batch.validate_only = true;
+            batch.request_id = String::new();
+            if let Err(error) = self.engine.write(batch).await {
+                match error {
+                    Refused::State(_) => faults.append(refused::refused(error, asked)),
+                    _ => return refused::refused(error, asked),
+                }
+            }
+        }
+        faults
+    }
+}
+
+/// The metrics of the batch that are there; of a retry also those that were.
+fn metrics(view: &View, component: &ComponentName, names: &[MetricName], retry: bool) -> Metrics {
+    let of_component = names.iter().filter(|name| name.component() == *component);
+    let known = of_component.filter_map(|name| {
+        let there = view.metric(name).map(|metric| Known { definition: metric.definition, periods: metric.periods });
+        let was = || if retry { view.last_definition(name).map(Known::of) } else { None };
+        Some((name.to_string(), there.or_else(was)?))
+    });
+    known.collect()
+}
+
+/// Converts a small batch here, a large one beside the tasks that serve connections.
+async fn convert(
+    request: WritePointsRequest,
+    metrics: Metrics,
+) -> Result<(Box<AskedPoints>, Result<Converted, Faults>), Faults> {
+    let large = batch::point_count(&request) > POINTS_INLINE_MAX;
+    let asked = Box::new(AskedPoints { request, metrics });
+    let work = move || {
+        let converted = batch::batch(&asked.request, NOBODY, &asked.metrics);
+        (asked, converted)
+    };
+    if large {
+        return tokio::task::spawn_blocking(work).await.map_err(|_| refused::draining().into());
+    }
+    Ok(work())
+}
