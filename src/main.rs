@@ -1,2 +1,86 @@
-//! The one binary.
-fn main() {}
+//! The one binary: parse, then serve (build, listen, drain) or be a client.
+
+use clap::Parser;
+use milepost::cli::{self, Cli, Command, ServeArgs};
+use milepost::clock::SystemClock;
+use milepost::config::Config;
+use milepost::disk::RealDisk;
+use milepost::engine::Engine;
+use milepost::random::SystemRandom;
+use milepost::server::{self, telemetry};
+use milepost::store::embedded::{EmbeddedStore, StoreSettings};
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Client(command) => cli::run(command).await,
+        Command::Serve(args) => match serve(args).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("milepost: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+/// Runs the server until SIGTERM or SIGINT.
+async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
+    telemetry::init(&std::env::var("MILEPOST_LOG").unwrap_or_else(|_| "info".to_owned()));
+    let config = configured(&args)?;
+    let engine = tokio::task::spawn_blocking({
+        let config = config.clone();
+        move || open(&config)
+    })
+    .await??;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
+    let address = listener.local_addr()?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // the socket takes connections from here on
+    println!("listening on http://{address}");
+    if args.demo {
+        tokio::spawn(demo(format!("http://{address}")));
+    }
+    tracing::info!(%address, data_dir = %config.data_dir.display(), "serving");
+    server::serve(listener, engine, config.limits, async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await?;
+    Ok(())
+}
+
+/// Pushes the demo's series through the real API, and prints what they come to.
+async fn demo(server: String) {
+    match cli::demo(&server).await {
+        Ok(text) => println!("{text}"),
+        Err(error) => eprint!("{}", error.text()),
+    }
+}
+
+/// The config file's settings, and what the command line puts in their place.
+fn configured(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {
+    let mut config = match &args.config {
+        Some(path) => Config::read(path)?,
+        None => Config::default(),
+    };
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.data_dir = args.data_dir.clone().unwrap_or(config.data_dir);
+    Ok(config.validate()?)
+}
+
+/// Opens the store, and replays what was not folded.
+fn open(config: &Config) -> Result<Engine, milepost::store::StoreError> {
+    let store =
+        EmbeddedStore::open(&config.data_dir, Arc::new(RealDisk), Arc::new(SystemRandom), StoreSettings::default())?;
+    Engine::open(Arc::new(store), Arc::new(SystemClock), config.engine.settings())
+}

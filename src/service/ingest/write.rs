@@ -5,16 +5,14 @@ use crate::domain::definition::Definition;
 use crate::domain::limit::BATCH_POINTS_MAX;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::engine::AsOf;
-use crate::engine::batch::{Ack, Batch, Refused};
+use crate::engine::batch::{Ack, Refused};
 use crate::engine::view::View;
 use crate::proto::v1::WritePointsRequest;
 use crate::service::convert::batch::{self, Converted, Known, Metrics};
 use crate::service::convert::refused::{self, Asked, Part};
 use crate::service::fault::Faults;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Nobody says who they are yet.
 pub(super) const NOBODY: &str = "";
@@ -28,7 +26,7 @@ pub(super) enum Submitted {
     /// The engine's answer is to come.
     Queued {
         /// The answer.
-        answer: BoxFuture<'static, Result<Ack, Refused>>,
+        answer: oneshot::Receiver<Result<Ack, Refused>>,
         /// Names the fields of faults.
         asked: Box<AskedPoints>,
         /// Its points count as in flight until it is answered.
@@ -42,7 +40,7 @@ impl Submitted {
         match self {
             Submitted::Refused(faults) => Err(faults),
             Submitted::Queued { answer, asked, permit } => {
-                let answer = answer.await;
+                let answer = answer.await.unwrap_or(Err(Refused::Closing));
                 drop(permit);
                 answer.map_err(|error| refused::refused(error, &*asked))
             }
@@ -105,20 +103,9 @@ impl Ingest {
             Ok(_) if retry => return Err(refused::reused().into()),
             Ok(converted) => return Err(self.state_faults(converted, &asked).await),
         };
-        let mut answer = self.write(converted.batch).boxed();
-        // the engine queues a batch when it is first asked, so batches stand in its queue in the order of these lines
-        Ok(match futures::poll!(&mut answer) {
-            std::task::Poll::Ready(answer) => {
-                let answer = async move { answer }.boxed();
-                Submitted::Queued { answer, asked, permit }
-            }
-            std::task::Poll::Pending => Submitted::Queued { answer, asked, permit },
-        })
-    }
-
-    fn write(&self, batch: Batch) -> impl Future<Output = Result<Ack, Refused>> + Send + 'static {
-        let engine = self.engine.clone();
-        async move { engine.write(batch).await }
+        // handed in here, awaited later: so a stream's batches are judged in its order, many in flight
+        let answer = self.engine.submit(converted.batch).await.map_err(|error| refused::refused(error, &*asked))?;
+        Ok(Submitted::Queued { answer, asked, permit })
     }
 
     /// Waits until the batch's points may be in flight. A batch over the bound on batches is refused later, and
