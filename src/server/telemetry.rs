@@ -18,7 +18,7 @@ pub fn init(filter: &str) {
     let _ = if std::io::stderr().is_terminal() {
         registry.with(written).try_init()
     } else {
-        registry.with(written.json().flatten_event(true)).try_init()
+        registry.with(written.json().flatten_event(true).with_span_list(false)).try_init()
     };
     if let Some(error) = wrong {
         tracing::warn!(filter, %error, "MILEPOST_LOG cannot be read; info is taken");

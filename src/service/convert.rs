@@ -52,8 +52,8 @@ pub fn not_found(name: &MetricName, field: impl Into<String>) -> Fault {
         Reason::MetricNotFound,
         field,
         format!(
-            "metric {name} is not there; make it with CreateMetric \
-             {{\"metric\":{{\"name\":\"{name}\",\"kind\":\"DELTA\",\"period\":\"P1D\"}}}}, kind and period its own"
+            "metric {name} is not there; make it first, with its own kind and period: CreateMetric \
+             {{\"metric\":{{\"name\":\"{name}\",\"kind\":\"DELTA\",\"period\":\"P1D\"}}}}"
         ),
     )
     .of_metric(name)

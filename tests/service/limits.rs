@@ -1,0 +1,149 @@
+//! What is too large, too many, too long or no message at all.
+
+use crate::harness::{Server, code_word, told};
+use crate::ingest::server;
+use milepost::config::Limits;
+use milepost::engine::Settings;
+use milepost::proto::v1::*;
+use milepost::store::memory::MemoryStore;
+use prost::Message;
+use std::sync::Arc;
+use std::time::Duration;
+
+const WRITE: &str = "IngestService/WritePoints";
+
+fn columns(metric: &str, label: usize, values: usize) -> SeriesPoints {
+    let times = columns::Times::Regular(RegularTimes { first_unix_nanos: 0, interval_nanos: 1 });
+    SeriesPoints {
+        metric: metric.to_owned(),
+        labels: [("n".to_owned(), label.to_string())].into(),
+        points: vec![],
+        columns: Some(Columns { times: Some(times), units: vec![1; values], start_times: vec![] }),
+    }
+}
+
+async fn many() -> Server {
+    let server = Server::start().await;
+    server.ok("CatalogService/CreateMetric", r#"{"metric":{"name":"a/many","kind":"GAUGE","labelNames":["n"]}}"#).await;
+    server
+}
+
+async fn write(server: &Server, series: Vec<SeriesPoints>) -> Result<WritePointsResponse, String> {
+    let request = WritePointsRequest { series, ..Default::default() };
+    server.ingest().write_points(request).await.map(|answer| answer.into_inner()).map_err(|status| told(&status))
+}
+
+#[tokio::test]
+async fn a_batch_has_at_most_a_million_points_and_ten_thousand_series() {
+    let server = many().await;
+    let answer = write(&server, vec![columns("a/many", 1, 1_000_000)]).await.expect("as many as may be");
+    assert_eq!(answer.accepted_count, 1_000_000);
+    assert_eq!(
+        write(&server, vec![columns("a/many", 1, 600_000), columns("a/many", 2, 400_001)]).await.unwrap_err(),
+        "INVALID_ARGUMENT TOO_LARGE series: has 1000001 points; send at most 1000000 in a batch"
+    );
+    let series: Vec<_> = (0..10_001).map(|n| columns("a/many", n, 1)).collect();
+    assert_eq!(
+        write(&server, series.clone()).await.unwrap_err(),
+        "INVALID_ARGUMENT TOO_LARGE series: has 10001 series; send at most 10000 in a batch"
+    );
+    let answer = write(&server, series[1..].to_vec()).await.expect("as many as may be");
+    assert_eq!(answer.accepted_count, 10_000);
+}
+
+#[tokio::test]
+async fn an_overlong_message_is_an_invalid_argument() {
+    let server = server().await;
+    let request = WritePointsRequest { reason: "x".repeat(4 << 20), ..Default::default() };
+    let status = server.ingest().write_points(request).await.expect_err("refused");
+    assert!(
+        told(&status).starts_with("INVALID_ARGUMENT TOO_LARGE the message is over 4 MiB; send several"),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_are_an_invalid_argument() {
+    let server = server().await;
+    let mut wrong = vec![
+        vec![0xff],
+        vec![0x0a, 0x05, 1],
+        vec![0x0a, 0x02, 0xff, 0xfe],
+        vec![0x08, 0x01],
+        vec![0x12, 0x03, 0x0a, 0x01, 0xc3],
+        vec![0x0b],
+    ];
+    // every truncation of a real message
+    let whole =
+        WritePointsRequest { series: vec![columns("pay/daily", 1, 3)], request_id: "id".into(), ..Default::default() };
+    let whole = whole.encode_to_vec();
+    wrong.extend((1..whole.len()).map(|end| whole[..end].to_vec()));
+    for method in [WRITE, "CatalogService/CreateMetric", "QueryService/GetTotal"] {
+        for bytes in &wrong {
+            if let Err(status) = server.call_bytes(method, bytes.clone()).await {
+                let word = code_word(status.code());
+                assert!(!matches!(word, "INTERNAL" | "UNKNOWN"), "{method} {bytes:?}: {}", told(&status));
+                assert!(
+                    !told(&status).contains(" - ") || word == "UNIMPLEMENTED",
+                    "{method} {bytes:?}: {}",
+                    told(&status)
+                );
+            }
+        }
+    }
+    let status = server.call_bytes(WRITE, vec![0xff]).await.expect_err("refused");
+    assert!(
+        told(&status).starts_with("INVALID_ARGUMENT MALFORMED_REQUEST the message could not be decoded"),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn random_bytes_get_an_answer_of_the_contract() {
+    let server = server().await;
+    let mut state = 1u64;
+    for _ in 0..500 {
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as u8
+        };
+        let bytes: Vec<u8> = (0..next() % 40).map(|_| next() % 50).collect();
+        if let Err(status) = server.call_bytes(WRITE, bytes.clone()).await {
+            assert!(!told(&status).contains(" - "), "{bytes:?}: {}", told(&status));
+            assert!(!matches!(code_word(status.code()), "INTERNAL" | "UNKNOWN"), "{bytes:?}: {}", told(&status));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_too_many_is_refused_until_one_has_ended() {
+    let limits = Limits { calls_max: 1, ..Limits::default() };
+    let server = Server::over(Arc::new(MemoryStore::new()), Settings::default(), limits).await;
+    let (send, requests) = tokio::sync::mpsc::channel::<StreamPointsRequest>(1);
+    let requests = tokio_stream::wrappers::ReceiverStream::new(requests);
+    let mut open = server.ingest().stream_points(requests).await.expect("a stream").into_inner();
+    assert_eq!(
+        server.refused("CatalogService/ListComponents", "{}").await,
+        "RESOURCE_EXHAUSTED TOO_MANY_CALLS 1 calls are being served already; try again, with fewer at once"
+    );
+    drop(send);
+    assert!(open.message().await.expect("no error").is_none());
+    server.ok("CatalogService/ListComponents", "{}").await;
+}
+
+#[tokio::test]
+async fn a_deadline_is_told_as_one() {
+    let server = server().await;
+    let (_send, requests) = tokio::sync::mpsc::channel::<WritePointsRequest>(1);
+    // a call whose message never comes
+    let mut client = tonic::client::Grpc::new(server.channel.clone());
+    client.ready().await.expect("a server");
+    let mut request = tonic::Request::new(tokio_stream::wrappers::ReceiverStream::new(requests));
+    // the header alone: the client does not watch the time itself
+    request.metadata_mut().insert("grpc-timeout", "50m".parse().expect("a timeout"));
+    let path = "/milepost.v1.IngestService/WritePoints".parse().expect("a path");
+    let codec = tonic_prost::ProstCodec::<WritePointsRequest, WritePointsResponse>::default();
+    let called = client.client_streaming(request, path, codec);
+    let status = tokio::time::timeout(Duration::from_secs(5), called).await.expect("in time").expect_err("refused");
+    assert!(told(&status).starts_with("DEADLINE_EXCEEDED DEADLINE_PASSED "), "{}", told(&status));
+}
