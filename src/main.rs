@@ -45,26 +45,26 @@ async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // the socket takes connections from here on
     println!("listening on http://{address}");
-    if args.demo {
-        tokio::spawn(demo(format!("http://{address}")));
-    }
     tracing::info!(%address, data_dir = %config.data_dir.display(), "serving");
-    server::serve(listener, engine, config.limits, async move {
+    let demo = args.demo.then(|| format!("http://{address}"));
+    let mut failed = Ok(());
+    server::serve(listener, engine, config.limits, async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            Err(error) = run_demo(demo) => failed = Err(error),
         }
     })
     .await?;
-    Ok(())
+    Ok(failed?)
 }
 
-/// Pushes the demo's series through the real API, and prints what they come to.
-async fn demo(server: String) {
-    match cli::demo(&server).await {
-        Ok(text) => println!("{text}"),
-        Err(error) => eprint!("{}", error.text()),
+/// Pushes the demo's series through the real API, where it was asked for, and prints what they come to.
+async fn run_demo(server: Option<String>) -> Result<(), cli::Error> {
+    if let Some(server) = server {
+        println!("{}", cli::demo(&server).await?);
     }
+    std::future::pending().await
 }
 
 /// The config file's settings, and what the command line puts in their place.
