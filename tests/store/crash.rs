@@ -211,3 +211,24 @@ fn a_full_disk_may_be_tried_again() {
     let log = read_log(&open().expect("it recovers"), 0).expect("it is whole");
     assert!(log.into_iter().map(|(_, record)| record).eq(expected));
 }
+
+/// What was refused for want of room is gone for good, whatever of it was written, and whatever comes next.
+#[test]
+fn a_refused_group_never_comes_back() {
+    for seed in 0..40 {
+        let real = temporary();
+        let disk = SimDisk::new(seed, real.path());
+        let open =
+            || EmbeddedStore::open(real.path(), Arc::new(disk.clone()), Arc::new(SeededRandom::new(seed)), SMALL);
+        let store = open().expect("it is new");
+        commit(&store, &[record("pay", 1, 1_000)]).expect("the disk works");
+        commit(&store, &[record("pay", 2, 10)]).expect("the disk works");
+        disk.fail(0, Fault::Once(ErrorKind::StorageFull));
+        let refused: Vec<_> = (3..20).map(|number| record("pay", number, 10)).collect();
+        assert!(matches!(commit(&store, &refused), Err(StoreError::Full { .. })));
+        disk.kill();
+        drop(store);
+        disk.revive(seed % 2 == 0);
+        assert_eq!(read_log(&open().expect("it recovers"), 0).expect("it is whole").len(), 2, "seed {seed}");
+    }
+}
