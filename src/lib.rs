@@ -9,6 +9,7 @@ pub mod disk;
 pub mod domain;
 pub mod engine;
 pub mod proto;
+pub mod query;
 pub mod random;
 pub mod server;
 pub mod service;

@@ -14,8 +14,10 @@ use crate::domain::limit::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use crate::engine::Engine;
 use crate::proto::v1::catalog_service_server::CatalogServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
+use crate::proto::v1::query_service_server::QueryServiceServer;
 use crate::service::catalog::Catalog;
 use crate::service::ingest::Ingest;
+use crate::service::query::Query;
 use crate::store::StoreError;
 use std::future::Future;
 use std::time::Duration;
@@ -98,6 +100,9 @@ fn run(
     let catalog = CatalogServiceServer::new(Catalog::new(engine.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
+    let query = QueryServiceServer::new(Query::new(engine.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let ingest = IngestServiceServer::new(Ingest::new(engine, stopping.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
@@ -120,6 +125,7 @@ fn run(
         .layer(remap::RemapLayer)
         .add_service(catalog)
         .add_service(ingest)
+        .add_service(query)
         .add_service(health.service())
         .add_service(reflection::v1()?)
         .add_service(reflection::v1alpha()?);

@@ -4,4 +4,6 @@ pub mod catalog;
 pub mod convert;
 pub mod fault;
 pub mod ingest;
+pub mod page_token;
+pub mod query;
 pub mod status;

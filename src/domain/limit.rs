@@ -40,3 +40,23 @@ pub const TIME_MIN: Time = Time(-2_208_988_800_000_000_000);
 pub const TIME_MAX: Time = Time(7_289_654_400_000_000_000 - 1);
 /// A threshold, or a rung of a ladder, in units: so far below 2^127 that it can be added to and taken from any total.
 pub const THRESHOLD_MAX: i128 = 10_i128.pow(36);
+/// Bytes of one page of an answer, reckoned on the safe side: well below `RESPONSE_BYTES_MAX`.
+pub const PAGE_BYTES_MAX: usize = 7 << 19;
+/// Windows times series that one page reckons; a page ends early there.
+pub const RANGE_WORK_MAX: usize = 10_000_000;
+/// Series that one question selects.
+pub const QUESTION_SERIES_MAX: usize = 1_000_000;
+/// Gaps of single series that are held before they are put together.
+pub const GAPS_HELD_MAX: usize = 1_000_000;
+/// Points that a milestone search in a sum of series merges at once.
+pub const MERGE_POINTS_MAX: usize = 65_536;
+/// The same for each of very many series.
+pub const MERGE_POINTS_PER_SERIES: usize = 64;
+/// The longest stretch whose pace an estimate uses: 365 days.
+pub const ESTIMATE_WINDOW_NANOS_MAX: i64 = 365 * 86_400 * 1_000_000_000;
+/// Points of one series that `ReadPoints` hands on at once.
+pub const READ_RUN_POINTS_MAX: usize = 16_384;
+/// Bytes of points after which a message of `ReadPoints` is sent.
+pub const READ_MESSAGE_BYTES: usize = 1 << 20;
+/// Messages of `ReadPoints` that wait for a slow reader.
+pub const READ_MESSAGES_WAITING_MAX: usize = 2;

@@ -5,6 +5,7 @@ pub mod change;
 pub mod columns;
 pub mod metric;
 pub mod point;
+pub mod query;
 pub mod refused;
 pub mod time;
 

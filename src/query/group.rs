@@ -1,0 +1,145 @@
+//! The series that one row sums, and the facts about them.
+
+use super::answer::{GroupFacts, GroupKey, NamedOpening, Openings};
+use super::coverage::{self, Frame};
+use super::fault::{Fault, QueryError, Reason};
+use super::ledger::{Flow, Ledger};
+use crate::domain::definition::Kind;
+use crate::domain::limit::OPENINGS_MAX;
+use crate::domain::time::{Interval, Time};
+use crate::engine::view::SeriesView;
+use crate::store::StoreError;
+use std::collections::BTreeMap;
+
+/// The series that one row sums.
+pub struct Group {
+    /// Values of the `group_by` labels.
+    pub(super) key: GroupKey,
+    /// By label values.
+    pub(super) ledgers: Vec<Ledger>,
+    pub(super) kind: Kind,
+}
+
+impl Group {
+    /// The groups of some series, by their values. A gauge's group of several is `NOT_ADDITIVE`.
+    pub(super) fn all(series: Vec<SeriesView>, kind: Kind, group_by: &[usize]) -> Result<Vec<Group>, QueryError> {
+        let mut groups: BTreeMap<Vec<Box<str>>, Vec<Ledger>> = BTreeMap::new();
+        if group_by.is_empty() {
+            groups.insert(Vec::new(), Vec::new());
+        }
+        for series in series {
+            let key = group_by.iter().map(|&index| series.labels()[index].clone()).collect();
+            groups.entry(key).or_default().push(Ledger::new(series, kind)?);
+        }
+        let groups: Vec<Group> =
+            groups.into_iter().map(|(key, ledgers)| Group { key: key.into(), ledgers, kind }).collect();
+        if let Some(several) = groups.iter().find(|group| kind == Kind::Gauge && group.ledgers.len() > 1) {
+            return Err(not_additive(several).into());
+        }
+        Ok(groups)
+    }
+
+    /// The total at `at` (None: of everything).
+    pub(super) fn total(&self, at: Option<Time>) -> Result<Option<i128>, StoreError> {
+        let mut total = None;
+        for ledger in &self.ledgers {
+            if let Some(more) = ledger.total(at)? {
+                total = Some(total.unwrap_or(0) + more);
+            }
+        }
+        Ok(total)
+    }
+
+    /// What happened in `[start, end)`, openings left out.
+    pub(super) fn flow(&self, window: Interval) -> Result<Flow, StoreError> {
+        let mut all = Flow::default();
+        for ledger in &self.ledgers {
+            let flow = ledger.flow(window)?;
+            all.sum += flow.sum;
+            all.steps += flow.steps;
+            all.points += flow.points;
+        }
+        Ok(all)
+    }
+
+    /// The latest end of a DELTA period that counts in `[start, end)`.
+    pub(super) fn latest_end(&self, window: Interval) -> Result<Option<Time>, StoreError> {
+        let mut latest = None;
+        for ledger in &self.ledgers {
+            latest = latest.max(ledger.series().span(window)?.map(|found| found.last_end));
+        }
+        Ok(latest)
+    }
+
+    /// Time of the first point or opening.
+    pub(super) fn first(&self) -> Option<Time> {
+        let firsts = self.ledgers.iter().flat_map(|ledger| {
+            [ledger.set_opening().map(|(time, _)| time), ledger.whole().map(|whole| whole.first_time)]
+        });
+        firsts.flatten().min()
+    }
+
+    /// Time of the last point or opening.
+    pub(super) fn last(&self) -> Option<Time> {
+        let lasts = self.ledgers.iter().flat_map(|ledger| {
+            [ledger.set_opening().map(|(time, _)| time), ledger.whole().map(|whole| whole.last_time)]
+        });
+        lasts.flatten().max()
+    }
+
+    /// What is to be known of the group over an interval.
+    pub(super) fn facts(&self, frame: &Frame<'_>) -> Result<GroupFacts, StoreError> {
+        Ok(GroupFacts {
+            group: self.key.clone(),
+            series_count: self.ledgers.len() as u64,
+            coverage: coverage::of(self, frame)?,
+            openings: self.openings(frame.edges.end),
+            next: None,
+        })
+    }
+
+    /// The openings at or before `end`.
+    fn openings(&self, end: Option<Time>) -> Openings {
+        let mut openings = Openings::default();
+        for ledger in self.ledgers.iter().filter(|_| self.kind != Kind::Gauge) {
+            let Some((time, value)) = ledger.opening().filter(|(time, _)| end.is_none_or(|end| *time <= end)) else {
+                continue;
+            };
+            openings.count += 1;
+            openings.sum += i128::from(value);
+            if openings.first.len() < OPENINGS_MAX {
+                let note = ledger.opening_note().to_owned();
+                openings.first.push(NamedOpening { labels: ledger.labels().clone(), time, value, note });
+            }
+        }
+        openings
+    }
+}
+
+/// Bytes that a row of the group takes at most, beside its figures.
+pub(super) fn key_bytes(group_by: &[String], key: &GroupKey) -> usize {
+    group_by.iter().zip(key.iter()).map(|(name, value)| name.len() + value.len() + 12).sum()
+}
+
+/// Bytes that the facts take at most in an answer.
+pub(super) fn facts_bytes(group_by: &[String], label_names: &[String], facts: &GroupFacts) -> usize {
+    let names: usize = label_names.iter().map(|name| name.len() + 12).sum();
+    let openings =
+        facts.openings.first.iter().map(|opening| {
+            names + opening.labels.iter().map(|value| value.len()).sum::<usize>() + opening.note.len() + 80
+        });
+    key_bytes(group_by, &facts.group) + facts.coverage.gaps.len() * 40 + openings.sum::<usize>() + 500
+}
+
+fn not_additive(group: &Group) -> Fault {
+    let count = group.ledgers.len();
+    let (first, second) = (group.ledgers[0].labels(), group.ledgers[1].labels());
+    let shown = |labels: &[Box<str>]| super::fault::cut(&labels.join(", ")).to_owned();
+    let what = format!(
+        "levels cannot be summed: a group has {count} series, among them ({}) and ({}); filter to one, or group by \
+         every label",
+        shown(first),
+        shown(second)
+    );
+    Fault::new(Reason::NotAdditive, "selection", what).with("series_count", count)
+}

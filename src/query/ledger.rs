@@ -1,0 +1,228 @@
+//! The rules of one series, by kind: what counts, when, and what lies before it. Totals, windows and milestones all
+//! reckon with these, so that they agree always.
+//!
+//! | | DELTA | CUMULATIVE |
+//! |---|---|---|
+//! | opening | the one that was set | the same, else the first level where it says no `start` |
+//! | a step | a point | a report less the one before it; all of it where the count began again |
+//! | steps of `[a, b)` | points with `a <= time < b` | reports with `a < time <= b` |
+//!
+//! The total at T is the openings at or before T and the steps of everything before T.
+
+use crate::domain::aggregate::{Aggregate, link};
+use crate::domain::definition::Kind;
+use crate::domain::point::Labels;
+use crate::domain::time::{Interval, Time};
+use crate::engine::view::SeriesView;
+use crate::store::StoreError;
+
+/// One series, and what its rules hang on.
+pub struct Ledger {
+    series: SeriesView,
+    kind: Kind,
+    /// What all points come to; None: there is none.
+    whole: Option<Aggregate>,
+}
+
+/// What the first report of a CUMULATIVE series is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lead {
+    /// Its level is the opening; no step.
+    Opening,
+    /// A step of so much, that began at `from`.
+    Step { amount: i128, from: Time },
+}
+
+/// What happened in an interval.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Flow {
+    pub(super) sum: i128,
+    /// 0: nothing counts.
+    pub(super) steps: u64,
+    /// Points, with or without a step.
+    pub(super) points: u64,
+}
+
+/// What a stretch of points adds to a total, its first report's share included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Stretch {
+    pub(super) points: u64,
+    pub(super) sum: i128,
+    /// The highest that it adds at any time.
+    pub(super) high: i128,
+    pub(super) first_time: Time,
+    pub(super) last_time: Time,
+    pub(super) last_end: Time,
+}
+
+/// Something that changes a total.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Event {
+    pub(super) at: Time,
+    pub(super) amount: i128,
+    /// Since when it may have happened.
+    pub(super) from: Time,
+    /// DELTA: the end of its period. Else `at`.
+    pub(super) end: Time,
+    pub(super) is_opening: bool,
+}
+
+impl Ledger {
+    /// O(log n).
+    pub(super) fn new(series: SeriesView, kind: Kind) -> Result<Ledger, StoreError> {
+        let whole = series.span(Interval::ALL)?;
+        Ok(Ledger { series, kind, whole })
+    }
+
+    pub(super) fn labels(&self) -> &Labels {
+        self.series.labels()
+    }
+
+    pub(super) fn series(&self) -> &SeriesView {
+        &self.series
+    }
+
+    pub(super) fn whole(&self) -> Option<&Aggregate> {
+        self.whole.as_ref()
+    }
+
+    /// The times of the points that count in `[start, end)`.
+    pub(super) fn counted(kind: Kind, window: Interval) -> Interval {
+        match kind {
+            Kind::Cumulative => Interval::new(later(window.start), later(window.end)),
+            Kind::Delta | Kind::Gauge => window,
+        }
+    }
+
+    /// The first instant of points that no longer count at `at` (None: all do).
+    pub(super) fn limit(kind: Kind, at: Option<Time>) -> Time {
+        Ledger::counted(kind, Interval::new(Time::MIN, at.unwrap_or(Time::MAX))).end
+    }
+
+    /// The opening that was set.
+    pub(super) fn set_opening(&self) -> Option<(Time, i64)> {
+        self.series.opening().map(|opening| (opening.time, opening.value))
+    }
+
+    /// The opening: that was set, or that the first report implies.
+    pub(super) fn opening(&self) -> Option<(Time, i64)> {
+        self.set_opening().or_else(|| {
+            let first = self.whole.as_ref()?;
+            (self.lead() == Some(Lead::Opening)).then_some((first.first_time, first.first_value))
+        })
+    }
+
+    pub(super) fn opening_note(&self) -> &str {
+        self.series.opening().map_or("", |opening| &opening.note)
+    }
+
+    /// What the first report of a CUMULATIVE series is.
+    pub(super) fn lead(&self) -> Option<Lead> {
+        let first = self.whole.as_ref().filter(|_| self.kind == Kind::Cumulative)?;
+        let level = i128::from(first.first_value);
+        Some(match (self.set_opening(), first.first_start) {
+            (None, None) => Lead::Opening,
+            (None, Some(from)) => Lead::Step { amount: level, from },
+            (Some(before), start) => step(before, first.first_value, start),
+        })
+    }
+
+    /// What a report adds that follows the ones before `first` (a CUMULATIVE stretch's first report).
+    pub(super) fn lead_of(&self, first: &Aggregate) -> Result<Lead, StoreError> {
+        if self.whole.as_ref().is_some_and(|whole| whole.first_time == first.first_time)
+            && let Some(lead) = self.lead()
+        {
+            return Ok(lead);
+        }
+        let before = self.series.last_before(first.first_time)?;
+        let before = before.expect("before a report that is not the first there is one");
+        Ok(step((before.time, before.value), first.first_value, first.first_start))
+    }
+
+    /// What happened in `[start, end)`, openings left out. O(log n).
+    pub(super) fn flow(&self, window: Interval) -> Result<Flow, StoreError> {
+        let Some(found) = self.series.span(Ledger::counted(self.kind, window))? else { return Ok(Flow::default()) };
+        let flow = Flow { sum: found.sum, steps: found.count, points: found.count };
+        if self.kind != Kind::Cumulative {
+            return Ok(flow);
+        }
+        Ok(match self.lead_of(&found)? {
+            Lead::Opening => Flow { steps: flow.steps - 1, ..flow },
+            Lead::Step { amount, .. } => Flow { sum: flow.sum + amount, ..flow },
+        })
+    }
+
+    /// The total at `at` (None: of everything); None until something was counted. O(log n).
+    pub(super) fn total(&self, at: Option<Time>) -> Result<Option<i128>, StoreError> {
+        let flow = self.flow(Interval::new(Time::MIN, at.unwrap_or(Time::MAX)))?;
+        let opening = self.opening().filter(|(time, _)| at.is_none_or(|at| *time <= at));
+        if opening.is_none() && flow.steps == 0 {
+            return Ok(None);
+        }
+        Ok(Some(opening.map_or(0, |(_, value)| i128::from(value)) + flow.sum))
+    }
+
+    /// What the points at these times add to a total; an implied opening is among it, one that was set is not.
+    pub(super) fn stretch(&self, times: Interval) -> Result<Option<Stretch>, StoreError> {
+        let Some(found) = self.series.span(times)? else { return Ok(None) };
+        let lead = match self.kind {
+            Kind::Cumulative => self.lead_amount(&found)?,
+            Kind::Delta | Kind::Gauge => 0,
+        };
+        Ok(Some(Stretch {
+            points: found.count,
+            sum: lead + found.sum,
+            high: lead + found.high,
+            first_time: found.first_time,
+            last_time: found.last_time,
+            last_end: found.last_end,
+        }))
+    }
+
+    fn lead_amount(&self, found: &Aggregate) -> Result<i128, StoreError> {
+        Ok(match self.lead_of(found)? {
+            Lead::Opening => i128::from(found.first_value),
+            Lead::Step { amount, .. } => amount,
+        })
+    }
+
+    /// Everything that points at these times do to a total, in order of time.
+    pub(super) fn events(&self, times: Interval, points_max: usize) -> Result<Vec<Event>, StoreError> {
+        let points = self.series.points(times, points_max)?;
+        let mut events = Vec::with_capacity(points.len());
+        let mut before = None;
+        for point in &points {
+            let (at, end) = (point.time, point.end);
+            events.push(match self.kind {
+                Kind::Delta | Kind::Gauge => {
+                    Event { at, amount: i128::from(point.value), from: at, end, is_opening: false }
+                }
+                Kind::Cumulative => {
+                    let lead = match before {
+                        Some(before) => step(before, point.value, point.start),
+                        None => self.lead_of(&Aggregate::of(self.kind, point, None))?,
+                    };
+                    before = Some((point.time, point.value));
+                    match lead {
+                        Lead::Opening => {
+                            Event { at, amount: i128::from(point.value), from: at, end: at, is_opening: true }
+                        }
+                        Lead::Step { amount, from } => Event { at, amount, from, end: at, is_opening: false },
+                    }
+                }
+            });
+        }
+        Ok(events)
+    }
+}
+
+/// The step from one report (or the opening) to the next.
+pub(super) fn step(before: (Time, i64), level: i64, start: Option<Time>) -> Lead {
+    let amount = link(before.0, before.1, level, start);
+    Lead::Step { amount, from: start.filter(|start| *start >= before.0).unwrap_or(before.0) }
+}
+
+/// Turns `time <= T` into `time < later(T)`; no bound stays none.
+fn later(time: Time) -> Time {
+    if time == Time::MIN { time } else { time.next() }
+}

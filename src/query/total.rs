@@ -1,0 +1,60 @@
+//! `GetTotal`: the exact number of all that happened before an instant, openings included.
+
+use super::answer::{Edges, Mark, Page, TotalRow};
+use super::coverage::{self, Frame};
+use super::fault::QueryError;
+use super::group::{Group, facts_bytes, key_bytes};
+use super::page::Position;
+use super::plan::TotalPlan;
+use super::range::figure_bytes;
+use crate::domain::definition::Kind;
+use crate::domain::time::{Interval, Time};
+use crate::store::StoreError;
+
+/// Answers a page of the plan.
+pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
+    let scene = &plan.scene;
+    let groups = scene.groups()?;
+    let edges = Edges { start: None, end: plan.at };
+    let frame = Frame {
+        definition: scene.definition(),
+        periods: scene.periods(),
+        edges,
+        evaluate_time: scene.evaluate_time,
+        last_end: coverage::last_end(&groups, scene.periods()),
+    };
+    let mut page = Page { answer: scene.answer(edges, None), rows: Vec::new(), next: None };
+    let mut room = scene.room();
+    let begin = usize::try_from(scene.position.group).unwrap_or(usize::MAX);
+    for (index, group) in groups.iter().enumerate().skip(begin) {
+        let next = Some(Position { group: index as u64, row: None });
+        if room.rows() == 0 {
+            page.next = next;
+            break;
+        }
+        let facts = group.facts(&frame)?;
+        let row = row(group, plan.at)?;
+        let names = &page.answer.group_by;
+        let bytes = facts_bytes(names, &scene.definition().label_names, &facts)
+            + key_bytes(names, &group.key)
+            + row.total.map_or(0, figure_bytes)
+            + 20;
+        if !room.take(1, bytes) {
+            page.next = next;
+            break;
+        }
+        page.answer.groups.push(facts);
+        page.rows.push(row);
+    }
+    Ok(page)
+}
+
+fn row(group: &Group, at: Option<Time>) -> Result<TotalRow, StoreError> {
+    let mut marks = Vec::new();
+    if let (Kind::Delta, Some(at)) = (group.kind, at)
+        && group.latest_end(Interval::new(Time::MIN, at))?.is_some_and(|end| end > at)
+    {
+        marks.push(Mark::MidPeriod);
+    }
+    Ok(TotalRow { group: group.key.clone(), total: group.total(at)?, marks })
+}

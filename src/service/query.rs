@@ -1,0 +1,158 @@
+//! `QueryService`: totals and milestones out. Each call: ask, plan, run, tell.
+
+use super::convert::query as convert;
+use super::page_token::Bound;
+use crate::domain::limit::READ_MESSAGES_WAITING_MAX;
+use crate::engine::Engine;
+use crate::proto::v1::query_service_server::QueryService;
+use crate::proto::v1::*;
+use crate::query::{
+    ChangesPlan, MilestonesPlan, PointsPlan, QueryError, RangePlan, TotalPlan, changes, milestone, range, total,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Answers questions from an engine.
+#[derive(Clone)]
+pub struct Query {
+    engine: Engine,
+}
+
+impl Query {
+    /// Asks `engine`.
+    pub fn new(engine: Engine) -> Query {
+        Query { engine }
+    }
+}
+
+/// What a page token of a request is bound to: the request without page size and token.
+macro_rules! bound {
+    ($call:literal, $request:expr) => {{
+        let mut request = $request.clone();
+        request.page_size = 0;
+        request.page_token.clear();
+        Bound::to($call, &request)
+    }};
+}
+
+fn refused(error: QueryError) -> Status {
+    convert::refused(error).into()
+}
+
+/// Runs what reads files where it may block.
+async fn run<T: Send + 'static>(
+    run: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
+) -> Result<Response<T>, Status> {
+    match tokio::task::spawn_blocking(run).await {
+        Ok(answer) => answer.map(Response::new).map_err(refused),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(refused(QueryError::Closed)),
+        },
+    }
+}
+
+/// Sends all points; ends early when nobody listens any more.
+fn send_points(plan: &PointsPlan, sender: &mpsc::Sender<Result<ReadPointsResponse, Status>>) {
+    let mut messages = convert::Messages::new(plan);
+    let mut send = |message| sender.blocking_send(Ok(message)).is_ok();
+    // A failed send says that the reader has gone: there is nobody to tell it.
+    let _ = match plan.run(|run| messages.take(&run, &mut send)) {
+        Ok(()) => messages.last().is_none_or(send),
+        Err(error) => sender.blocking_send(Err(refused(error))).is_ok(),
+    };
+}
+
+#[tonic::async_trait]
+impl QueryService for Query {
+    async fn get_total(&self, request: Request<GetTotalRequest>) -> Result<Response<GetTotalResponse>, Status> {
+        let request = request.into_inner();
+        let bound = bound!("GetTotal", request);
+        let token = bound.read(&request.page_token);
+        let plan = TotalPlan::of(&self.engine, convert::total_ask(request, token)).await.map_err(refused)?;
+        run(move || {
+            let page = total::run(&plan)?;
+            let next = page.next.map(|position| bound.write(plan.pin(position)));
+            Ok(convert::total(&page, next.unwrap_or_default()))
+        })
+        .await
+    }
+
+    async fn query_range(&self, request: Request<QueryRangeRequest>) -> Result<Response<QueryRangeResponse>, Status> {
+        let request = request.into_inner();
+        let bound = bound!("QueryRange", request);
+        let token = bound.read(&request.page_token);
+        let plan = RangePlan::of(&self.engine, convert::range_ask(request, token)).await.map_err(refused)?;
+        run(move || {
+            let page = range::run(&plan)?;
+            let next_page_token = page.next.map(|position| bound.write(plan.pin(position))).unwrap_or_default();
+            let (answer, windows) = convert::range(&page);
+            Ok(QueryRangeResponse { answer: Some(answer), windows, next_page_token })
+        })
+        .await
+    }
+
+    async fn query_cumulative(
+        &self,
+        request: Request<QueryCumulativeRequest>,
+    ) -> Result<Response<QueryCumulativeResponse>, Status> {
+        let request = request.into_inner();
+        let bound = bound!("QueryCumulative", request);
+        let token = bound.read(&request.page_token);
+        let plan = RangePlan::of(&self.engine, convert::cumulative_ask(request, token)).await.map_err(refused)?;
+        run(move || {
+            let page = range::run(&plan)?;
+            let next_page_token = page.next.map(|position| bound.write(plan.pin(position))).unwrap_or_default();
+            let (answer, windows) = convert::range(&page);
+            Ok(QueryCumulativeResponse { answer: Some(answer), windows, next_page_token })
+        })
+        .await
+    }
+
+    async fn list_milestones(
+        &self,
+        request: Request<ListMilestonesRequest>,
+    ) -> Result<Response<ListMilestonesResponse>, Status> {
+        let request = request.into_inner();
+        let bound = bound!("ListMilestones", request);
+        let token = bound.read(&request.page_token);
+        let plan = MilestonesPlan::of(&self.engine, convert::milestones_ask(request, token)).await.map_err(refused)?;
+        run(move || {
+            let page = milestone::run(&plan)?;
+            let next = page.next.map(|position| bound.write(plan.pin(position)));
+            Ok(convert::milestones(&page, next.unwrap_or_default()))
+        })
+        .await
+    }
+
+    type ReadPointsStream = ReceiverStream<Result<ReadPointsResponse, Status>>;
+
+    async fn read_points(
+        &self,
+        request: Request<ReadPointsRequest>,
+    ) -> Result<Response<Self::ReadPointsStream>, Status> {
+        let ask = convert::points_ask(request.into_inner());
+        let plan = PointsPlan::of(&self.engine, ask).await.map_err(refused)?;
+        let (sender, receiver) = mpsc::channel(READ_MESSAGES_WAITING_MAX);
+        // It ends by itself, at the latest when the reader has gone.
+        drop(tokio::task::spawn_blocking(move || send_points(&plan, &sender)));
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn list_changes(
+        &self,
+        request: Request<ListChangesRequest>,
+    ) -> Result<Response<ListChangesResponse>, Status> {
+        let request = request.into_inner();
+        let bound = bound!("ListChanges", request);
+        let token = bound.read(&request.page_token);
+        let plan = ChangesPlan::of(&self.engine, convert::changes_ask(request, token)).await.map_err(refused)?;
+        run(move || {
+            let page = changes::run(&plan)?;
+            let next = page.next.map(|position| bound.write(plan.pin(position)));
+            Ok(convert::changes(&page, next.unwrap_or_default()))
+        })
+        .await
+    }
+}
