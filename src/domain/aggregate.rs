@@ -4,6 +4,7 @@ use super::calendar::{Calendar, Cursor};
 use super::definition::Kind;
 use super::point::Point;
 use super::time::{Interval, Time};
+use std::borrow::Borrow;
 
 /// What a stretch of points comes to. Neighbours combine in O(1), so a tree of these answers a total or a
 /// crossing in one descent.
@@ -92,16 +93,16 @@ impl Aggregate {
 
     /// What points in order of time come to; None where there are none. A few nanoseconds each: sums run in
     /// place, where putting aggregates of single points together would copy 200 bytes a point.
-    pub fn of_all<'a>(
+    pub fn of_all<P: Borrow<Point>>(
         kind: Kind,
-        points: impl IntoIterator<Item = &'a Point>,
+        points: impl IntoIterator<Item = P>,
         periods: Option<&Calendar>,
     ) -> Option<Aggregate> {
         let mut cursor = periods.map(Calendar::cursor);
         let mut points = points.into_iter();
-        let mut all = Aggregate::of_one(kind, points.next()?, cursor.as_mut());
+        let mut all = Aggregate::of_one(kind, points.next()?.borrow(), cursor.as_mut());
         for point in points {
-            all.push(kind, point, cursor.as_mut());
+            all.push(kind, point.borrow(), cursor.as_mut());
         }
         Some(all)
     }

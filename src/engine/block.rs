@@ -11,12 +11,15 @@
 //!          format 2: a varint length and a `pco` standalone chunk of i64 each
 //! ```
 
+pub mod columns;
+
 use super::codec::{Reader, Undecodable, Writer};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
-use crate::domain::time::Time;
+pub use columns::{Columns, Row};
+use std::ops::Range;
 use std::sync::OnceLock;
 
 /// Points up to which varints are shorter than `pco`'s headers.
@@ -25,51 +28,44 @@ const VARINT_POINTS_MAX: usize = 64;
 const PCO_LEVEL: usize = 4;
 /// Points a chunk: what a query inside a block adds up one by one at most twice.
 pub const CHUNK_POINTS: usize = 64;
-
-/// A point and the revision that made it what it is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// The point.
-    pub point: Point,
-    /// Since this revision.
-    pub revision: i64,
-}
+/// Points of a block at most, whatever it says of itself.
+const UNPACKED_POINTS_MAX: usize = 1 << 24;
 
 /// A decoded block.
 #[derive(Debug, Default)]
 pub struct Leaf {
-    /// In order of time, each time once.
-    pub rows: Vec<Row>,
-    /// What each `CHUNK_POINTS` rows come to; made when a query first needs a part of the block.
+    /// Its points.
+    pub columns: Columns,
+    /// What each `CHUNK_POINTS` points come to; made when a query first needs a part of the block.
     chunks: OnceLock<Box<[Aggregate]>>,
 }
 
 impl Leaf {
-    /// A leaf of these rows, which are in order of time.
-    pub fn new(rows: Vec<Row>) -> Leaf {
-        Leaf { rows, chunks: OnceLock::new() }
+    /// A leaf of these points.
+    pub fn new(columns: Columns) -> Leaf {
+        Leaf { columns, chunks: OnceLock::new() }
     }
 
-    /// What each `CHUNK_POINTS` rows come to.
+    /// What each `CHUNK_POINTS` points come to.
     pub fn chunks(&self, kind: Kind, periods: Option<&Calendar>) -> &[Aggregate] {
-        self.chunks
-            .get_or_init(|| self.rows.chunks(CHUNK_POINTS).filter_map(|rows| summed(kind, rows, periods)).collect())
-    }
-
-    /// Index of the first row at or after `t`.
-    pub fn at_or_after(&self, t: Time) -> usize {
-        self.rows.partition_point(|row| row.point.time < t)
+        self.chunks.get_or_init(|| {
+            let count = self.columns.len();
+            let starts = (0..count).step_by(CHUNK_POINTS);
+            starts
+                .filter_map(|from| summed(kind, &self.columns, from..(from + CHUNK_POINTS).min(count), periods))
+                .collect()
+        })
     }
 
     /// Bytes in memory, roughly.
     pub fn bytes(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>() + self.rows.len().div_ceil(CHUNK_POINTS) * size_of::<Aggregate>()
+        self.columns.bytes() + self.columns.len().div_ceil(CHUNK_POINTS) * size_of::<Aggregate>()
     }
 }
 
-/// What rows come to; None: there is none.
-pub fn summed(kind: Kind, rows: &[Row], periods: Option<&Calendar>) -> Option<Aggregate> {
-    Aggregate::of_all(kind, rows.iter().map(|row| &row.point), periods)
+/// What the points of a range come to; None: there is none.
+pub fn summed(kind: Kind, columns: &Columns, range: Range<usize>, periods: Option<&Calendar>) -> Option<Aggregate> {
+    Aggregate::of_all(kind, columns.points(range), periods)
 }
 
 /// Adds up points in order of time.
@@ -104,69 +100,62 @@ const HAS_END: u8 = 1;
 const HAS_START: u8 = 2;
 const HAS_RESTATED: u8 = 4;
 
-/// Packs rows.
-pub fn pack(rows: &[Row]) -> Vec<u8> {
-    let any = |test: fn(&Point) -> bool| rows.iter().any(|row| test(&row.point));
-    let mut flags = 0;
-    flags |= if any(|p| p.end != p.time) { HAS_END } else { 0 };
-    flags |= if any(|p| p.start.is_some()) { HAS_START } else { 0 };
-    flags |= if any(|p| p.restated) { HAS_RESTATED } else { 0 };
-    let varints = rows.len() <= VARINT_POINTS_MAX;
+/// Packs points.
+pub fn pack(columns: &Columns) -> Vec<u8> {
+    let present = |column: &[i64], flag: u8| if column.iter().any(|v| *v != 0) { flag } else { 0 };
+    let flags = present(&columns.ends, HAS_END)
+        | present(&columns.starts, HAS_START)
+        | present(&columns.restated, HAS_RESTATED);
+    let varints = columns.len() <= VARINT_POINTS_MAX;
     let mut out = Writer::default();
     out.byte(if varints { 1 } else { 2 });
-    out.unsigned(rows.len() as u64);
+    out.unsigned(columns.len() as u64);
     out.byte(flags);
-    let mut column = |differences: bool, of: &dyn Fn(&Row) -> i64| {
+    let mut column = |differences: bool, values: &[i64]| {
         if varints {
             let mut before = 0i64;
-            for row in rows {
-                let value = of(row);
-                out.signed(if differences { value.wrapping_sub(before) } else { value });
-                before = value;
+            for value in values {
+                out.signed(if differences { value.wrapping_sub(before) } else { *value });
+                before = *value;
             }
         } else {
-            let values: Vec<i64> = rows.iter().map(of).collect();
             let config = pco::ChunkConfig::default().with_compression_level(PCO_LEVEL);
-            let packed = pco::standalone::simple_compress(&values, &config)
+            let packed = pco::standalone::simple_compress(values, &config)
                 .expect("pco packs any i64 column of up to 2^24 values at a level it knows");
             out.bytes(&packed);
         }
     };
-    column(true, &|row| row.point.time.0);
-    column(false, &|row| row.point.value);
-    column(true, &|row| row.revision);
-    if flags & HAS_END != 0 {
-        column(false, &|row| row.point.end.0.wrapping_sub(row.point.time.0));
-    }
-    if flags & HAS_START != 0 {
-        column(false, &|row| row.point.start.map_or(0, |start| row.point.time.0.wrapping_sub(start.0).wrapping_add(1)));
-    }
-    if flags & HAS_RESTATED != 0 {
-        column(false, &|row| i64::from(row.point.restated));
+    column(true, &columns.times);
+    column(false, &columns.values);
+    column(true, &columns.revisions);
+    for (values, flag) in [(&columns.ends, HAS_END), (&columns.starts, HAS_START), (&columns.restated, HAS_RESTATED)] {
+        if flags & flag != 0 {
+            column(false, values);
+        }
     }
     out.0
 }
 
 /// Unpacks what `pack` packed. Any other bytes are an error, never a panic.
-pub fn unpack(bytes: &[u8]) -> Result<Vec<Row>, Undecodable> {
+pub fn unpack(bytes: &[u8]) -> Result<Columns, Undecodable> {
     let mut reader = Reader(bytes);
     let format = reader.byte()?;
     let count = reader.unsigned()? as usize;
-    if count > 1 << 24 || (format == 1 && count > bytes.len()) {
+    if count > UNPACKED_POINTS_MAX || (format == 1 && count > bytes.len()) {
         return Err(Undecodable("a block of too many points"));
     }
     let flags = reader.byte()?;
-    let mut column = |differences: bool| -> Result<Vec<i64>, Undecodable> {
+    let mut column = |differences: bool, present: bool| -> Result<Vec<i64>, Undecodable> {
         match format {
+            _ if !present => Ok(Vec::new()),
             1 => {
                 let mut before = 0i64;
-                (0..count)
-                    .map(|_| {
-                        let value = reader.signed()?;
-                        before = if differences { before.wrapping_add(value) } else { value };
-                        Ok(before)
-                    })
-                    .collect()
+                let one = |_| {
+                    let value = reader.signed()?;
+                    before = if differences { before.wrapping_add(value) } else { value };
+                    Ok(before)
+                };
+                (0..count).map(one).collect()
             }
             2 => {
                 let values: Vec<i64> = pco::standalone::simple_decompress(reader.bytes()?)
@@ -176,29 +165,17 @@ pub fn unpack(bytes: &[u8]) -> Result<Vec<Row>, Undecodable> {
             _ => Err(Undecodable("an unknown block format")),
         }
     };
-    let times = column(true)?;
-    let values = column(false)?;
-    let revisions = column(true)?;
-    let ends = if flags & HAS_END != 0 { Some(column(false)?) } else { None };
-    let starts = if flags & HAS_START != 0 { Some(column(false)?) } else { None };
-    let restated = if flags & HAS_RESTATED != 0 { Some(column(false)?) } else { None };
+    let columns = Columns {
+        times: column(true, true)?,
+        values: column(false, true)?,
+        revisions: column(true, true)?,
+        ends: column(false, flags & HAS_END != 0)?,
+        starts: column(false, flags & HAS_START != 0)?,
+        restated: column(false, flags & HAS_RESTATED != 0)?,
+    };
     reader.end()?;
-    let rows = (0..count).map(|i| {
-        let time = Time(times[i]);
-        Row {
-            point: Point {
-                time,
-                value: values[i],
-                end: ends.as_ref().map_or(time, |e| Time(time.0.wrapping_add(e[i]))),
-                start: starts.as_ref().filter(|s| s[i] != 0).map(|s| Time(time.0.wrapping_sub(s[i] - 1))),
-                restated: restated.as_ref().is_some_and(|r| r[i] != 0),
-            },
-            revision: revisions[i],
-        }
-    });
-    let rows: Vec<Row> = rows.collect();
-    if rows.windows(2).any(|pair| pair[0].point.time >= pair[1].point.time) {
+    if columns.times.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err(Undecodable("points out of order"));
     }
-    Ok(rows)
+    Ok(columns)
 }

@@ -146,7 +146,7 @@ fn made(series: &Series, entry: &Entry, asked: &Asked, rows: &mut Rows, loader: 
         Body::Node(entries) => entries.iter().rev().try_for_each(|child| made(series, child, asked, rows, loader)),
         Body::Leaf(leaf) => {
             let mut versions: BTreeMap<(Time, i64), Option<Point>> =
-                leaf.rows.iter().map(|row| ((row.point.time, row.revision), Some(row.point))).collect();
+                leaf.columns.rows().map(|row| ((row.point.time, row.revision), Some(row.point))).collect();
             if !series.history.is_empty() {
                 versions.extend(series.history.versions(extent.first_key, extent.last_key, loader)?);
             }

@@ -263,7 +263,7 @@ impl Writing<'_> {
             None => {}
         }
         match self.loader.load(&root.child)? {
-            Body::Leaf(leaf) => Ok(Some(block::pack(&leaf.rows).into())),
+            Body::Leaf(leaf) => Ok(Some(block::pack(&leaf.columns).into())),
             Body::Node(_) => Ok(None),
         }
     }
@@ -282,7 +282,7 @@ impl Writing<'_> {
         match self.loader.load(&entry.child)? {
             Body::Node(children) => children.iter().try_for_each(|child| self.blocks(component, metric, series, child)),
             Body::Leaf(leaf) => {
-                let packed = block::pack(&leaf.rows);
+                let packed = block::pack(&leaf.columns);
                 let at = frames::put_block(&mut *self.writer, component, metric, series, entry, &packed)?;
                 self.places.push((entry.child.clone(), Place::Block(at)));
                 Ok(())

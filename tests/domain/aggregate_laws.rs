@@ -126,7 +126,7 @@ proptest! {
         let periods = regular.then_some(&days);
         prop_assert_eq!(folded(kind, &points, periods), walked(kind, &points, periods));
         prop_assert_eq!(Aggregate::of_all(kind, &points, periods), Some(walked(kind, &points, periods)));
-        prop_assert_eq!(Aggregate::of_all(kind, &[], periods), None);
+        prop_assert_eq!(Aggregate::of_all(kind, &[] as &[Point], periods), None);
     }
 
     /// However a stretch is cut in three, either pair may be put together first.

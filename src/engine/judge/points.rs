@@ -125,8 +125,7 @@ pub(super) fn rows_at(
     match loader.load(&entry.child)? {
         Body::Leaf(leaf) => {
             for (time, found) in times.iter().zip(out) {
-                let at = leaf.rows.binary_search_by_key(time, |row| row.point.time).ok();
-                *found = at.map(|at| leaf.rows[at]);
+                *found = leaf.columns.find(*time).map(|at| leaf.columns.row(at));
             }
         }
         Body::Node(entries) => {

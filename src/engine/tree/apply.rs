@@ -7,7 +7,7 @@ use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::Time;
 use crate::engine::Settings;
-use crate::engine::block::{Leaf, Row, Summing, summed};
+use crate::engine::block::{Columns, Leaf, Row, Summing, summed};
 use crate::engine::history::History;
 use crate::store::StoreError;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl Apply<'_> {
     pub fn apply(&mut self, root: Option<&Entry>, changes: &[KeyChange]) -> Result<Option<Entry>, StoreError> {
         let mut entries = match root {
             Some(root) => self.change(root, changes)?,
-            None => self.leaves(self.merge(&[], changes), None, true),
+            None => self.leaves(self.merge(&Columns::default(), changes), None, true),
         };
         let appended = root.is_none_or(|root| changes[0].0 > root.extent.last_key);
         while entries.len() > 1 {
@@ -55,7 +55,7 @@ impl Apply<'_> {
             && entry.sum.is_some_and(|s| s.count >= self.settings.tail_points_min as u64);
         if appended && tail_stays {
             let mut entries = vec![entry.clone()];
-            entries.extend(self.leaves(self.merge(&[], changes), None, true));
+            entries.extend(self.leaves(self.merge(&Columns::default(), changes), None, true));
             return Ok(entries);
         }
         match self.loader.load(&entry.child)? {
@@ -69,8 +69,8 @@ impl Apply<'_> {
                 if appended && entry.sum.is_some() {
                     return Ok(self.extended(entry, &leaf, changes));
                 }
-                let rows = self.merge(&leaf.rows, changes);
-                Ok(self.leaves(rows, Some((entry.extent, changes)), appended))
+                let merged = self.merge(&leaf.columns, changes);
+                Ok(self.leaves(merged, Some((entry.extent, changes)), appended))
             }
             Body::Node(children) => {
                 if let Some(super::child::Place::Node(id)) = entry.child.place() {
@@ -95,27 +95,29 @@ impl Apply<'_> {
         }
     }
 
-    /// The rows with the changes.
-    fn merge(&self, rows: &[Row], changes: &[KeyChange]) -> Vec<Row> {
-        let mut merged = Vec::with_capacity(rows.len() + changes.len());
+    /// The points with the changes.
+    fn merge(&self, points: &Columns, changes: &[KeyChange]) -> Columns {
+        let mut merged = Columns::with_capacity(points.len() + changes.len());
         let mut at = 0;
         for (time, point) in changes {
-            let to = at + rows[at..].partition_point(|row| row.point.time < *time);
-            merged.extend_from_slice(&rows[at..to]);
-            at = to + usize::from(rows.get(to).is_some_and(|row| row.point.time == *time));
+            let to = points.at_or_after(*time);
+            if to > at {
+                merged.extend(points, at..to);
+            }
+            at = to + usize::from(points.times.get(to) == Some(&time.0));
             if let Some(point) = point {
-                merged.push(Row { point: *point, revision: self.revision });
+                merged.push(&Row { point: *point, revision: self.revision });
             }
         }
-        merged.extend_from_slice(&rows[at..]);
+        merged.extend(points, at..points.len());
         merged
     }
 
     /// Versions that the changes replace, and retractions, go to the series' past.
     fn keep_replaced(&mut self, leaf: &Leaf, changes: &[KeyChange]) {
         for (time, point) in changes {
-            if let Ok(at) = leaf.rows.binary_search_by_key(time, |row| row.point.time) {
-                let old = leaf.rows[at];
+            if let Some(at) = leaf.columns.find(*time) {
+                let old = leaf.columns.row(at);
                 self.history.recent.insert((*time, old.revision), Some(old.point));
                 self.bytes_added += 2 * size_of::<Row>();
             }
@@ -127,22 +129,28 @@ impl Apply<'_> {
 
     /// A leaf that points follow: what it came to is not added up again.
     fn extended(&mut self, entry: &Entry, leaf: &Leaf, changes: &[KeyChange]) -> Vec<Entry> {
-        let room = self.settings.block_points_max.saturating_sub(leaf.rows.len()).min(changes.len());
+        let room = self.settings.block_points_max.saturating_sub(leaf.columns.len()).min(changes.len());
         let (here, after) = changes.split_at(room);
         let mut entries = Vec::new();
         if here.is_empty() {
             entries.push(entry.clone());
         } else {
-            let rows = self.merge(&leaf.rows, here);
+            let merged = self.merge(&leaf.columns, here);
             let mut sum = Summing::new(self.kind, self.periods);
             sum.total = entry.sum;
-            rows[leaf.rows.len()..].iter().for_each(|row| sum.add(&row.point));
+            if let Some(more) = summed(self.kind, &merged, leaf.columns.len()..merged.len(), self.periods) {
+                sum.join(&more);
+            }
             let extent = entry.extent.union(&self.extent_of(here).expect("here is not empty"));
             self.bytes_added += here.len() * size_of::<Row>();
-            entries.push(Entry { extent, sum: sum.total, child: Child::fresh(Body::Leaf(Arc::new(Leaf::new(rows)))) });
+            entries.push(Entry {
+                extent,
+                sum: sum.total,
+                child: Child::fresh(Body::Leaf(Arc::new(Leaf::new(merged)))),
+            });
         }
         if !after.is_empty() {
-            entries.extend(self.leaves(self.merge(&[], after), None, true));
+            entries.extend(self.leaves(self.merge(&Columns::default(), after), None, true));
         }
         entries
     }
@@ -156,31 +164,32 @@ impl Apply<'_> {
         })
     }
 
-    /// Leaves of these rows. `before`: the extent of the leaf they come from, and the changes; None: all are new.
+    /// Leaves of these points. `before`: the extent of the leaf they come from, and the changes; None: all are new.
     /// `filled`: as full as can be, for points that come in order; else in halves.
-    fn leaves(&mut self, rows: Vec<Row>, before: Option<(Extent, &[KeyChange])>, filled: bool) -> Vec<Entry> {
-        self.bytes_added += if before.is_none() { rows.len() * size_of::<Row>() } else { 0 };
+    fn leaves(&mut self, points: Columns, before: Option<(Extent, &[KeyChange])>, filled: bool) -> Vec<Entry> {
+        self.bytes_added += if before.is_none() { points.bytes() } else { 0 };
         let max = self.settings.block_points_max;
-        let pieces = rows.len().div_ceil(max).max(1);
-        let size = if filled { max } else { rows.len().div_ceil(pieces).max(1) };
+        let pieces = points.len().div_ceil(max).max(1);
+        let size = if filled { max } else { points.len().div_ceil(pieces).max(1) };
         let whole = before.map(|(extent, changes)| match self.extent_of(changes) {
             Some(changed) => extent.union(&changed),
             None => extent,
         });
-        if rows.len() <= size {
-            let own = own_extent(&rows);
+        if points.len() <= size {
+            let own = own_extent(&points);
             let extent = match (whole, own) {
                 (Some(whole), _) => whole,
                 (None, Some(own)) => own,
                 (None, None) => return Vec::new(),
             };
-            return vec![self.leaf(extent, rows)];
+            return vec![self.leaf(extent, points)];
         }
         // Where a block is split, keys that hold no point now go with the piece they lie in.
         let mut entries: Vec<Entry> = Vec::with_capacity(pieces);
-        let bounds: Vec<Time> = rows.chunks(size).map(|piece| piece[0].point.time).collect();
-        for (i, piece) in rows.chunks(size).enumerate() {
-            let mut extent = own_extent(piece).expect("chunks are not empty");
+        let bounds: Vec<Time> = (0..points.len()).step_by(size).map(|at| points.time(at)).collect();
+        for i in 0..bounds.len() {
+            let piece = points.slice(i * size..((i + 1) * size).min(points.len()));
+            let mut extent = own_extent(&piece).expect("chunks are not empty");
             if let Some(whole) = whole {
                 extent.first_key = if i == 0 { whole.first_key } else { extent.first_key };
                 extent.last_key = match bounds.get(i + 1) {
@@ -191,14 +200,14 @@ impl Apply<'_> {
                 extent.lowest_revision = whole.lowest_revision;
                 extent.highest_revision = whole.highest_revision;
             }
-            entries.push(self.leaf(extent, piece.to_vec()));
+            entries.push(self.leaf(extent, piece));
         }
         entries
     }
 
-    fn leaf(&self, extent: Extent, rows: Vec<Row>) -> Entry {
-        let sum = summed(self.kind, &rows, self.periods);
-        Entry { extent, sum, child: Child::fresh(Body::Leaf(Arc::new(Leaf::new(rows)))) }
+    fn leaf(&self, extent: Extent, points: Columns) -> Entry {
+        let sum = summed(self.kind, &points, 0..points.len(), self.periods);
+        Entry { extent, sum, child: Child::fresh(Body::Leaf(Arc::new(Leaf::new(points)))) }
     }
 }
 
@@ -215,11 +224,11 @@ fn node(kind: Kind, children: Vec<Entry>) -> Option<Entry> {
     Some(Entry { extent, sum, child: Child::fresh(Body::Node(children.into())) })
 }
 
-fn own_extent(rows: &[Row]) -> Option<Extent> {
+fn own_extent(points: &Columns) -> Option<Extent> {
     Some(Extent {
-        first_key: rows.first()?.point.time,
-        last_key: rows.last()?.point.time,
-        lowest_revision: rows.iter().map(|row| row.revision).min()?,
-        highest_revision: rows.iter().map(|row| row.revision).max()?,
+        first_key: Time(*points.times.first()?),
+        last_key: Time(*points.times.last()?),
+        lowest_revision: *points.revisions.iter().min()?,
+        highest_revision: *points.revisions.iter().max()?,
     })
 }

@@ -149,13 +149,13 @@ impl Loader {
     fn read(&self, place: &Place) -> Result<Body, StoreError> {
         match place {
             Place::Block(at) => {
-                let rows = block::unpack(&self.store.read_frame(*at)?)
+                let columns = block::unpack(&self.store.read_frame(*at)?)
                     .map_err(|e| damaged(&format!("block {} of the fold that ends at {}", at.number, at.fold.0), e))?;
-                Ok(Body::Leaf(Arc::new(Leaf::new(rows))))
+                Ok(Body::Leaf(Arc::new(Leaf::new(columns))))
             }
             Place::Inline(bytes) => {
-                let rows = block::unpack(bytes).map_err(|e| damaged("a series' record", e))?;
-                Ok(Body::Leaf(Arc::new(Leaf::new(rows))))
+                let columns = block::unpack(bytes).map_err(|e| damaged("a series' record", e))?;
+                Ok(Body::Leaf(Arc::new(Leaf::new(columns))))
             }
             Place::Node(id) => {
                 let what = format!("node {id} of the index");

@@ -12,6 +12,7 @@ use crate::engine::history::History;
 use crate::engine::view::Visitor;
 use crate::store::StoreError;
 use std::ops::ControlFlow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A series' tree and past, at a revision.
@@ -92,7 +93,7 @@ impl Walk<'_> {
     fn as_it_was(&self, leaf: &Leaf, extent: &Extent) -> Result<Leaf, StoreError> {
         let revision = self.revision.expect("only an earlier revision asks for what was");
         let versions = self.history.versions(extent.first_key, extent.last_key, self.loader)?;
-        let mut rows: Vec<Row> = leaf.rows.iter().filter(|row| row.revision <= revision).copied().collect();
+        let mut rows: Vec<Row> = leaf.columns.rows().filter(|row| row.revision <= revision).collect();
         let current = rows.len();
         let mut known = versions.into_iter().filter(|((_, r), _)| *r <= revision).peekable();
         while let Some(((time, made), point)) = known.next() {
@@ -105,22 +106,22 @@ impl Walk<'_> {
             }
         }
         rows.sort_unstable_by_key(|row| row.point.time);
-        Ok(Leaf::new(rows))
+        Ok(Leaf::new(rows.into_iter().collect()))
     }
 
     fn walk_leaf(&self, leaf: &Leaf, interval: &Interval, visitor: &mut dyn Visitor) -> ControlFlow<()> {
-        let from = leaf.at_or_after(interval.start);
-        let to = leaf.at_or_after(interval.end);
+        let from = leaf.columns.at_or_after(interval.start);
+        let to = leaf.columns.at_or_after(interval.end);
         if to.saturating_sub(from) <= CHUNK_POINTS {
-            return each(&leaf.rows[from..to.max(from)], visitor);
+            return each(leaf, from..to.max(from), visitor);
         }
         let chunks = leaf.chunks(self.kind, self.periods);
         let mut at = from;
         while at < to {
-            let end = ((at / CHUNK_POINTS + 1) * CHUNK_POINTS).min(leaf.rows.len());
+            let end = ((at / CHUNK_POINTS + 1) * CHUNK_POINTS).min(leaf.columns.len());
             let whole = at.is_multiple_of(CHUNK_POINTS) && end <= to;
             if !(whole && visitor.stretch(&chunks[at / CHUNK_POINTS])) {
-                each(&leaf.rows[at..end.min(to)], visitor)?;
+                each(leaf, at..end.min(to), visitor)?;
             }
             at = end;
         }
@@ -128,8 +129,8 @@ impl Walk<'_> {
     }
 }
 
-fn each(rows: &[Row], visitor: &mut dyn Visitor) -> ControlFlow<()> {
-    rows.iter().try_for_each(|row| visitor.point(&row.point))
+fn each(leaf: &Leaf, range: Range<usize>, visitor: &mut dyn Visitor) -> ControlFlow<()> {
+    leaf.columns.points(range).try_for_each(|point| visitor.point(&point))
 }
 
 /// Adds up everything it is shown.

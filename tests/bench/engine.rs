@@ -1,0 +1,156 @@
+//! One series of 10^4, 10^6 and 10^8 points, one a second: the curve must be flat but for the logarithm.
+
+use criterion::{BenchmarkId, Criterion};
+use milepost::clock::SystemClock;
+use milepost::disk::RealDisk;
+use milepost::domain::calendar::{Calendar, MonthDay, Period, Unit, Weekday, Zone};
+use milepost::domain::definition::{Definition, Kind};
+use milepost::domain::name::MetricName;
+use milepost::domain::point::{Labels, Point};
+use milepost::domain::time::{Interval, Time};
+use milepost::engine::batch::{Batch, Change, Mode, Origin, SeriesWrite};
+use milepost::engine::view::SeriesView;
+use milepost::engine::{AsOf, Engine, Settings};
+use milepost::random::SystemRandom;
+use milepost::store::embedded::{EmbeddedStore, StoreSettings};
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+const SECOND: i64 = 1_000_000_000;
+/// 2015-08-01, the start of the peers' workloads.
+const START: i64 = 1_438_387_200 * SECOND;
+const BATCH: u64 = 1_000_000;
+
+pub fn name(metric: &str) -> MetricName {
+    MetricName::parse(&format!("bench/{metric}")).expect("a name")
+}
+
+pub fn open(dir: &Path) -> Engine {
+    let (disk, random) = (Arc::new(RealDisk), Arc::new(SystemRandom));
+    let store = EmbeddedStore::open(dir, disk, random, StoreSettings::default()).expect("the store opens");
+    Engine::open(Arc::new(store), Arc::new(SystemClock), Settings::default()).expect("the engine opens")
+}
+
+pub fn batch(change: Change) -> Batch {
+    let text = String::new;
+    let component = name("any").component();
+    Batch { component, who: text(), request_id: text(), reason: text(), validate_only: false, change }
+}
+
+pub fn definition(name: MetricName, period: Option<Period>) -> Definition {
+    Definition {
+        name,
+        display_name: String::new(),
+        description: String::new(),
+        unit: String::new(),
+        kind: Kind::Delta,
+        scale: 0,
+        label_names: Vec::new(),
+        period,
+        zone: Zone::utc(),
+        week_start: Weekday::Monday,
+        year_start: MonthDay { month: 1, day: 1 },
+        overdue_after_nanos: None,
+        create_time: Time(0),
+        update_time: Time(0),
+    }
+}
+
+/// Counts around 50 with a daily rhythm: a small generator, so that blocks pack as real ones do.
+pub fn value(i: u64) -> i64 {
+    let noise = i.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 59;
+    let hour = (i / 3_600) % 24;
+    (20 + 3 * hour.min(24 - hour) + noise) as i64
+}
+
+fn fill(runtime: &Runtime, engine: &Engine, metric: &str, points: u64, step: i64, period: Option<Period>) {
+    let made = Change::Create(Box::new(definition(name(metric), period)));
+    runtime.block_on(engine.write(batch(made))).expect("made");
+    let mut from = 0;
+    while from < points {
+        let to = (from + BATCH).min(points);
+        let point = |i: u64| {
+            let time = Time(START + i as i64 * step);
+            let end = if period.is_some() { time.plus(step) } else { time };
+            Point::of_period(time, end, value(i))
+        };
+        let labels: Labels = Vec::new().into();
+        let points: Vec<Point> = (from..to).map(point).collect();
+        let end_given = Vec::new();
+        let write = SeriesWrite { metric: name(metric), labels, points, end_given, origin: Origin::Entry(0) };
+        let change = Change::Points { mode: Mode::Set, series: vec![write] };
+        runtime.block_on(engine.write(batch(change))).expect("written");
+        from = to;
+    }
+    runtime.block_on(engine.fold()).expect("folded");
+}
+
+fn series(runtime: &Runtime, engine: &Engine, metric: &str) -> SeriesView {
+    let view = runtime.block_on(engine.view(&name(metric).component(), AsOf::Now)).expect("a view");
+    view.metric(&name(metric)).expect("the metric").series(&[]).expect("series").remove(0)
+}
+
+/// A series so long, folded; goes with the folder.
+fn long(points: u64) -> (tempfile::TempDir, Runtime, Engine, SeriesView) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let runtime = Runtime::new().expect("a runtime");
+    let engine = open(dir.path());
+    fill(&runtime, &engine, "long", points, SECOND, None);
+    let view = series(&runtime, &engine, "long");
+    (dir, runtime, engine, view)
+}
+
+pub fn totals_and_crossings(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("one series");
+    for points in [10_000u64, 1_000_000, 100_000_000] {
+        let (_dir, _runtime, _engine, view) = long(points);
+        let whole = view.span(Interval::ALL).expect("a sum").expect("points").sum;
+        let mut k = 0u64;
+        // Instants and amounts all over the series: mostly blocks that are not in the cache where it is long.
+        let mut next = move || {
+            k = k.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            k >> 11
+        };
+        group.bench_function(BenchmarkId::new("total at a random instant", points), |b| {
+            b.iter(|| {
+                let at = Time(START + (next() % points) as i64 * SECOND);
+                black_box(view.span(Interval::new(Time::MIN, at)).expect("a sum"))
+            })
+        });
+        group.bench_function(BenchmarkId::new("first crossing of a random level", points), |b| {
+            b.iter(|| black_box(view.reach(Interval::ALL, i128::from(next()) % whole + 1).expect("a search")))
+        });
+        let middle = Time(START + (points / 2) as i64 * SECOND);
+        group.bench_function(BenchmarkId::new("total at the same instant", points), |b| {
+            b.iter(|| black_box(view.span(Interval::new(Time::MIN, middle)).expect("a sum")))
+        });
+        group.bench_function(BenchmarkId::new("first crossing of the same level", points), |b| {
+            b.iter(|| black_box(view.reach(Interval::ALL, whole / 2).expect("a search")))
+        });
+    }
+    group.finish();
+}
+
+pub fn months(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let runtime = Runtime::new().expect("a runtime");
+    let engine = open(dir.path());
+    let hours = 5 * 8_766;
+    fill(&runtime, &engine, "hourly", hours, 3_600 * SECOND, Some(Period::Minutes(60)));
+    let view = series(&runtime, &engine, "hourly");
+    let mut group = criterion.benchmark_group("five years of hours");
+    for (unit, zone) in [(Unit::Month, "Europe/London"), (Unit::Week, "UTC")] {
+        let zone = Zone::parse(zone).expect("a zone");
+        let calendar = Calendar::new(unit, 1, zone, Weekday::Monday, MonthDay { month: 1, day: 1 });
+        let whole = Interval::new(Time(START), Time(START + hours as i64 * 3_600 * SECOND));
+        group.bench_function(format!("flows by {unit:?}, {}", calendar.zone().name()), |b| {
+            b.iter(|| {
+                let flow = |window: Interval| view.span(window).expect("a sum").map_or(0, |sum| sum.sum);
+                black_box(calendar.windows(whole).map(flow).sum::<i128>())
+            })
+        });
+    }
+    group.finish();
+}
