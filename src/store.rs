@@ -154,7 +154,8 @@ pub trait Store: Send + Sync + 'static {
     /// Every record after `after`, in order. What it gives is on stable storage before it is given.
     fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError>;
 
-    /// Lets go of records up to `through`: the folds cover them.
+    /// Lets go of records up to `through`: the folds cover them. What no fold covers stays, whatever is asked; what
+    /// was let go of may still be given by `read_log` for a while.
     fn trim(&self, through: Position) -> Result<(), StoreError>;
 
     /// Bytes of log that folding would let go of.
@@ -162,7 +163,8 @@ pub trait Store: Send + Sync + 'static {
 
     // ---- the folds ----
 
-    /// Starts a fold file that covers the log from where the last one ends through `through`.
+    /// Starts a fold file that covers the log from where the last one ends through `through`, which must be beyond
+    /// that. One is written at a time.
     fn begin_fold(&self, through: Position) -> Result<Box<dyn FoldWriter>, StoreError>;
 
     /// A frame's bytes, checked against the reference's checksum.
