@@ -85,7 +85,8 @@ impl Store for MemoryStore {
 
     fn trim(&self, through: Position) -> Result<(), StoreError> {
         let mut kept = self.kept();
-        kept.log = kept.log.split_off(&through.0.saturating_add(1));
+        let through = through.min(kept.reach());
+        kept.log = kept.log.split_off(&(through.0 + 1));
         Ok(())
     }
 

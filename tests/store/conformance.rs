@@ -52,6 +52,8 @@ fn check_log<S: Store>(store: S, reopen: Reopen<S>) -> Result<S, StoreError> {
     assert_eq!(read_log(&store, 2)?, expected[2..]);
     assert_eq!(read_log(&store, 4)?, []);
     assert_eq!(read_log(&store, u64::MAX)?, []);
+    store.trim(Position(u64::MAX))?;
+    assert_eq!(read_log(&store, 0)?, expected, "what no fold covers stays");
     Ok(reopen(store))
 }
 
