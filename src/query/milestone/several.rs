@@ -22,6 +22,8 @@ pub(super) struct Several<'a> {
     total: Option<i128>,
     /// DELTA: the latest end of all points reckoned or skipped.
     latest_end: Time,
+    /// Points that are merged at once.
+    few: usize,
 }
 
 /// A stretch of time, and the series that have something in it.
@@ -56,7 +58,8 @@ impl<'a> Several<'a> {
     pub(super) fn new(ledgers: &'a [Ledger], kind: Kind, end: Option<Time>) -> Several<'a> {
         let all = Interval::new(Time::MIN, end.map_or(Time::MAX, Time::next));
         let left = vec![Region { instants: all, members: (0..ledgers.len()).collect() }];
-        Several { ledgers, kind, end, left, ready: VecDeque::new(), total: None, latest_end: Time::MIN }
+        let few = MERGE_POINTS_MAX.max(ledgers.len() * MERGE_POINTS_PER_SERIES);
+        Several { ledgers, kind, end, left, ready: VecDeque::new(), total: None, latest_end: Time::MIN, few }
     }
 
     /// The first step at or above `level`, from the last one found on.
@@ -81,8 +84,7 @@ impl<'a> Several<'a> {
             self.latest_end = self.latest_end.max(weight.latest_end.unwrap_or(Time::MIN));
             return Ok(());
         }
-        let few = MERGE_POINTS_MAX.max(weight.members.len() * MERGE_POINTS_PER_SERIES);
-        if first == last || weight.points <= few as u64 {
+        if first == last || weight.points <= self.few as u64 {
             return self.reckon(Interval::new(first, last.next()), &weight);
         }
         let half = (i128::from(last.0) - i128::from(first.0)) / 2;
@@ -159,5 +161,168 @@ impl<'a> Several<'a> {
             reached_by = self.latest_end;
         }
         self.ready.push_back(Step { at, reached_after, reached_by, in_opening, before, after });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::One;
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::domain::calendar::{MonthDay, Weekday, Zone};
+    use crate::domain::definition::Definition;
+    use crate::domain::name::MetricName;
+    use crate::domain::point::Point;
+    use crate::engine::batch::{Batch, Change, Mode, Origin, SeriesWrite};
+    use crate::engine::{AsOf, Engine, Settings};
+    use crate::store::memory::MemoryStore;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    /// Of one series: an opening, and points (time, value, length or start).
+    type Told = (Option<i64>, BTreeMap<i64, (i64, Option<i64>)>);
+
+    fn told() -> impl Strategy<Value = Told> {
+        let point = (-4..9i64, prop::option::of(0..3i64));
+        (prop::option::weighted(0.3, -5..20i64), prop::collection::btree_map(1..60i64, point, 0..30))
+    }
+
+    fn points(kind: Kind, told: &Told) -> Vec<Point> {
+        let mut level = told.0.unwrap_or(0);
+        let ends: Vec<i64> = told.1.keys().skip(1).copied().chain([100]).collect();
+        let point = |((&time, &(value, more)), next): ((&i64, &(i64, Option<i64>)), i64)| match kind {
+            Kind::Cumulative => {
+                level += value;
+                Point { start: more.map(|more| Time(time - more)), restated: true, ..Point::at(Time(time), level) }
+            }
+            _ => Point::of_period(Time(time), Time((time + more.unwrap_or(0)).min(next)), value),
+        };
+        told.1.iter().zip(ends).map(point).collect()
+    }
+
+    fn batch(change: Change) -> Batch {
+        let component = MetricName::parse("team/counts").expect("a name").component();
+        let text = String::new;
+        Batch { component, who: text(), request_id: text(), reason: text(), validate_only: false, change }
+    }
+
+    /// The series' ledgers, in an engine of deep trees.
+    async fn ledgers(kind: Kind, all: &[Told]) -> Vec<Ledger> {
+        let settings = Settings {
+            block_points_max: 4,
+            tail_points_min: 2,
+            node_children_max: 3,
+            page_points_max: 2,
+            ..Settings::default()
+        };
+        let clock = Arc::new(ManualClock::at(Time(1_000)));
+        let engine = Engine::open(Arc::new(MemoryStore::new()), clock, settings).expect("an empty store");
+        let metric = MetricName::parse("team/counts").expect("a name");
+        let definition = Definition {
+            name: metric.clone(),
+            display_name: String::new(),
+            description: String::new(),
+            unit: String::new(),
+            kind,
+            scale: 0,
+            label_names: vec!["series".to_owned()],
+            period: None,
+            zone: Zone::utc(),
+            week_start: Weekday::Monday,
+            year_start: MonthDay { month: 1, day: 1 },
+            overdue_after_nanos: None,
+            create_time: Time(0),
+            update_time: Time(0),
+        };
+        engine.write(batch(Change::Create(Box::new(definition)))).await.expect("made");
+        for (i, told) in all.iter().enumerate() {
+            let labels: crate::domain::point::Labels = vec![format!("{i:03}").into_boxed_str()].into();
+            if let Some(value) = told.0 {
+                let opening = Some((Time(0), value));
+                let change = Change::Opening { metric: metric.clone(), labels: labels.clone(), opening };
+                engine.write(batch(change)).await.expect("opened");
+            }
+            let points = points(kind, told);
+            if !points.is_empty() {
+                let end_given = vec![true; points.len()];
+                let origin = Origin::Entry(0);
+                let series = SeriesWrite { metric: metric.clone(), labels, points, end_given, origin };
+                engine.write(batch(Change::Points { mode: Mode::Set, series: vec![series] })).await.expect("written");
+            }
+        }
+        engine.fold().await.expect("folded");
+        let view = engine.view(&metric.component(), AsOf::Now).await.expect("a view");
+        let series = view.metric(&metric).expect("it was made").series(&[]).expect("whole");
+        series.into_iter().map(|series| Ledger::new(series, kind).expect("whole")).collect()
+    }
+
+    /// Every step, one after the other: all is merged at once.
+    fn all_steps(ledgers: &[Ledger], kind: Kind, end: Option<Time>) -> Vec<Step> {
+        let mut several = Several::new(ledgers, kind, end);
+        let region = several.left.pop().expect("all of time");
+        let weight = several.weigh(&region).expect("whole");
+        several.reckon(region.instants, &weight).expect("whole");
+        several.ready.into_iter().collect()
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(future)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// However time is cut, and whatever was skipped, the steps are those that a walk along all of them finds.
+        #[test]
+        fn cutting_time_finds_the_same_steps(
+            is_delta: bool, all in prop::collection::vec(told(), 2..6), levels in prop::collection::btree_set(1..120i128, 1..8),
+            few in 1usize..6, end in prop::option::of(0..70i64),
+        ) {
+            let kind = if is_delta { Kind::Delta } else { Kind::Cumulative };
+            let ledgers = block_on(ledgers(kind, &all));
+            let end = end.map(Time);
+            let steps = all_steps(&ledgers, kind, end);
+            let mut several = Several { few, ..Several::new(&ledgers, kind, end) };
+            for level in levels {
+                let expected = steps.iter().find(|step| step.after >= level);
+                let found = several.reach(level).expect("whole");
+                prop_assert_eq!(found.as_ref(), expected, "level {}", level);
+                let Some(last) = found else { break };
+                if last.after > level {
+                    // Levels that the same step reached are not asked for again.
+                    several = Several { few, ..Several::new(&ledgers, kind, end) };
+                }
+            }
+        }
+
+        /// The descent in a single series finds what the search in a sum of one does.
+        #[test]
+        fn one_series_is_a_sum_of_one(
+            is_delta: bool, told in told(), levels in prop::collection::btree_set(-3..120i128, 1..8),
+            end in prop::option::of(0..70i64),
+        ) {
+            let kind = if is_delta { Kind::Delta } else { Kind::Cumulative };
+            let ledgers = block_on(ledgers(kind, std::slice::from_ref(&told)));
+            let Some(ledger) = ledgers.first() else { return Ok(()) };
+            let end = end.map(Time);
+            let steps = all_steps(&ledgers, kind, end);
+            let mut one = One::new(ledger, kind, end);
+            let mut reached = i128::MIN;
+            for level in levels {
+                if level <= reached {
+                    continue;
+                }
+                let expected = steps.iter().find(|step| step.after >= level).copied();
+                let found = one.reach(level).expect("whole");
+                prop_assert_eq!(found, expected, "level {}", level);
+                reached = found.map_or(reached, |step| step.after);
+            }
+        }
     }
 }
