@@ -149,7 +149,7 @@ impl CalendarArgs {
 
     /// For a title: `by month`, or nothing.
     pub(super) fn title(&self, restart: Option<Restart>) -> String {
-        let by = self.by.map(|length| format!(", by {}", length.text())).unwrap_or_default();
+        let by = self.by.map(|length| format!(" by {}", length.text())).unwrap_or_default();
         let again = restart.map(|r| format!(", starting again each {}", r.unit().as_str_name().to_ascii_lowercase()));
         by + &again.unwrap_or_default()
     }

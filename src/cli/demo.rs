@@ -92,7 +92,7 @@ async fn push(metric: &DemoMetric, server: &Server) -> Result<i64, Error> {
 
 /// As if it had been typed.
 fn milestones_args() -> Result<MilestonesArgs, Error> {
-    let typed = ["milestones", "govuk-pay/payments", "--thresholds", "1m,2m,4m,10m,25m,50m,100m,1bn"];
+    let typed = ["milestones", "govuk-pay/payments", "--thresholds", "1m,2m,4m,10m,25m,50m,100m,200m"];
     MilestonesArgs::augment_args(Command::new("milestones"))
         .try_get_matches_from(typed)
         .and_then(|matches| MilestonesArgs::from_arg_matches(&matches))

@@ -60,30 +60,39 @@ impl Error {
         ExitCode::from(if matches!(self, Error::Usage(_)) { 2 } else { 1 })
     }
 
-    /// For stderr: the message, then a line a fault.
+    /// For stderr: the message, or a line a fault where there are several; then code and reason.
     pub fn text(&self) -> String {
-        let mut text = format!("error: {self}\n");
-        if let Error::Refused { status, written } = self {
-            let details = status.get_error_details();
-            let violations = details.bad_request().map(|b| b.field_violations.as_slice()).unwrap_or_default();
-            for v in violations {
-                if violations.len() == 1 && status.message().contains(&v.description) && !v.description.is_empty() {
-                    if let Some(words) = words_for(written, &v.field) {
-                        let _ = writeln!(text, "  {words} ({})", v.field);
-                    }
-                    continue;
-                }
-                match words_for(written, &v.field) {
-                    Some(words) => _ = writeln!(text, "  {words} ({}): {}", v.field, v.description),
-                    None => _ = writeln!(text, "  {}: {}", v.field, v.description),
+        let Error::Refused { status, written } = self else { return format!("error: {self}\n") };
+        let details = status.get_error_details();
+        let faults = details.bad_request().map(|b| b.field_violations.as_slice()).unwrap_or_default();
+        let mut text = String::new();
+        match faults {
+            [] => _ = writeln!(text, "error: {self}"),
+            [only] => {
+                let words = words_for(written, &only.field).map(|w| format!("{w}: ")).unwrap_or_default();
+                let _ = writeln!(text, "error: {words}{self}");
+            }
+            several => {
+                let named = several.len();
+                let all = fault_count(status.message()).unwrap_or(named).max(named);
+                let shown = if all > named { format!(", the first {named}") } else { String::new() };
+                let _ = writeln!(text, "error: refused as a whole, for {all} faults{shown}:");
+                for fault in several {
+                    let words = words_for(written, &fault.field).map(|w| format!("{w}: ")).unwrap_or_default();
+                    let _ = writeln!(text, "  {words}{}: {}", fault.field, fault.description);
                 }
             }
-            let reason = details.error_info().map(|i| i.reason.as_str()).unwrap_or_default();
-            let _ =
-                writeln!(text, "  [{}{}{reason}]", code_name(status.code()), if reason.is_empty() { "" } else { " " });
         }
+        let reason = details.error_info().map(|i| format!(" {}", i.reason)).unwrap_or_default();
+        let _ = writeln!(text, "  [{}{reason}]", code_name(status.code()));
         text
     }
+}
+
+/// How many faults there are in all, from the end of the message: `... (and 12 more faults)`.
+fn fault_count(message: &str) -> Option<usize> {
+    let (_, more) = message.rsplit_once("(and ")?;
+    more.split(' ').next()?.parse::<usize>().ok().map(|n| n + 1)
 }
 
 /// What the user wrote for a field, by the longest prefix of its name that is known.

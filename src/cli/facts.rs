@@ -10,11 +10,10 @@ use std::fmt::Write;
 /// Gaps and openings that a note names one by one.
 const NAMED_MAX: usize = 3;
 
-/// `govuk-pay/payments (payment), by month, times in Europe/London`.
+/// `govuk-pay/payments by month, in {payment}; dates in Europe/London`.
 pub(super) fn title(metric: &str, unit: &str, more: &str, reader: &Reader) -> String {
-    let unit = unit.trim_start_matches('{').trim_end_matches('}');
-    let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
-    format!("{metric}{unit}{more}; dates in {}\n\n", reader.zone_name())
+    let unit = if unit.is_empty() { String::new() } else { format!(", in {unit}") };
+    format!("{metric}{more}{unit}; dates in {}\n\n", reader.zone_name())
 }
 
 /// A row's cells of the `group_by` labels.
@@ -165,8 +164,7 @@ fn coverage_sentences(
                     .map(|t| format!(", up to {}", reader.date(t)))
                     .unwrap_or_default();
                 sentences.push(format!(
-                    "complete: {} of {}{over}{through}",
-                    readable(&coverage.present_periods.to_string()),
+                    "complete: all {}{over}{through}",
                     count(coverage.expected_periods, "expected period")
                 ));
             }

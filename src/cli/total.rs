@@ -57,7 +57,7 @@ pub(super) async fn run(args: TotalArgs, server: &Server) -> Result<String, Erro
 
 fn table(args: &TotalArgs, response: &pb::GetTotalResponse, answer: &pb::Answer, reader: &Reader) -> String {
     let at = answer.interval.as_ref().and_then(|i| i.end_time.as_ref());
-    let more = at.map(|t| format!(", before {}", reader.short(t))).unwrap_or_default();
+    let more = at.map(|t| format!(" before {}", reader.short(t))).unwrap_or_default();
     let group_by = args.selection.group_by();
     let mut table = Table::new().lefts(group_by).right("total").left("marks");
     for total in &response.totals {
@@ -69,7 +69,7 @@ fn table(args: &TotalArgs, response: &pb::GetTotalResponse, answer: &pb::Answer,
     let body = if table.is_empty() { "No groups.\n".into() } else { table.without_blank("marks").render() };
     let marks = facts::mark_notes(response.totals.iter().map(|t| t.marks.as_slice()));
     let marks = if marks.is_empty() { marks } else { format!("\n{marks}") };
-    let title = facts::title(args.selection.metric(), &answer.unit, &more, reader);
+    let title = facts::title(args.selection.metric(), &answer.unit, &format!(", total{more}"), reader);
     format!("{title}{body}{marks}{}", facts::notes(answer, reader))
 }
 

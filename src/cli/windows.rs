@@ -67,7 +67,11 @@ impl Windows<'_> {
             cells.push(facts::marks(&window.marks));
             table.row(cells);
         }
-        let body = if table.is_empty() { String::from("No windows.\n") } else { table.without_blank("marks").render() };
+        let body = if table.is_empty() {
+            String::from("No windows.\n")
+        } else {
+            table.without_blank("from").without_blank("to").without_blank("marks").render()
+        };
         let marks = facts::mark_notes(self.rows.iter().map(|w| w.marks.as_slice()));
         let marks = if marks.is_empty() { marks } else { format!("\n{marks}") };
         format!("{}{body}{marks}{}", self.title, facts::notes(self.answer, self.reader))
