@@ -196,7 +196,7 @@ fn summary(args: &ImportArgs, rows_read: usize, cut: &batch::Cut, tally: &Tally)
     if cut.earlier > 0 {
         let rows = count(cut.earlier as i64, "row");
         text.push_str(&format!(
-            "{rows} left out: corrected later in the file, and the server has the point already.\n"
+            "{rows} left out: a later row speaks of the same point, and the server has it already.\n"
         ));
     }
     if tally.replayed > 0 {
