@@ -167,7 +167,7 @@ pub(super) async fn run(args: ImportArgs, server: &Server) -> Result<Report, Err
 /// On a terminal only; hidden elsewhere.
 fn progress(points: usize) -> ProgressBar {
     let bar = ProgressBar::new(points as u64);
-    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} points, {per_sec}, {eta} left");
+    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} points, {eta} left");
     if let Ok(style) = style {
         bar.set_style(style);
     }

@@ -95,6 +95,29 @@ fn faults_that_only_the_server_sees_leave_the_rest_of_the_batch_in() {
     assert_eq!(served.ok(&["total", "a/b", "-o", "csv"]), "total,marks\n24,\n");
 }
 
+/// Line 5 is at fault, so its batch is refused. In batches of two the one behind it, in flight already, is refused
+/// too: it stands below the batch before until the restatement in line 4 is in.
+#[test]
+fn a_refused_batch_takes_no_batch_behind_it_along() {
+    let served = Served::with(&["a/b", "--kind", "cumulative"]);
+    served.file(
+        "in.csv",
+        "day,n,again\n2019-12-31,99,\n2020-01-01,100,\n2020-01-02,60,yes\n2020-01-03,50,\n2020-01-04,70,\n2020-01-05,71,\n2020-01-06,80,\n",
+    );
+    for size in ["1", "2", "3", "100"] {
+        let ran = served.run(&import("in.csv", &["--restated-column", "again", "--batch-points", size, "--again"]));
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(
+            ran.out.contains("1 row rejected") && ran.out.contains("the first: line 5, LEVEL_FELL"),
+            "{size}: {}",
+            ran.out
+        );
+        assert_eq!(served.ok(&["total", "a/b", "-o", "csv"]), "total,marks\n80,\n");
+        assert_eq!(served.ok(&["points", "a/b", "-o", "csv"]).lines().count(), 1 + 6);
+        served.ok(&["retract", "a/b", "--from", "2019-12-31", "--reason", "once more"]);
+    }
+}
+
 #[test]
 fn a_key_that_comes_again_is_a_correction_once() {
     let served = Served::with(&DAILY);
