@@ -16,6 +16,7 @@ use crate::proto::v1::catalog_service_server::CatalogServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::v1::query_service_server::QueryServiceServer;
 use crate::service::catalog::Catalog;
+use crate::service::definition_lock::DefinitionLock;
 use crate::service::ingest::Ingest;
 use crate::service::query::Query;
 use crate::store::StoreError;
@@ -97,13 +98,14 @@ fn run(
     health: health::Health,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>>, ServeError> {
-    let catalog = CatalogServiceServer::new(Catalog::new(engine.clone()))
+    let definitions = DefinitionLock::default();
+    let catalog = CatalogServiceServer::new(Catalog::new(engine.clone(), definitions.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let query = QueryServiceServer::new(Query::new(engine.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
-    let ingest = IngestServiceServer::new(Ingest::new(engine, stopping.clone()))
+    let ingest = IngestServiceServer::new(Ingest::new(engine, definitions, stopping.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let router = tonic::transport::Server::builder()

@@ -2,6 +2,7 @@
 
 pub mod catalog;
 pub mod convert;
+pub mod definition_lock;
 pub mod fault;
 pub mod ingest;
 pub mod page_token;

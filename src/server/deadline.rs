@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::Instant;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -62,12 +63,14 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let timeout = timeout(request.headers());
+        // fixed here, not when first polled: tonic's own timer starts right after this call
+        let timeout = timeout(request.headers()).map(|timeout| timeout.saturating_sub(HEAD_START));
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let answer = self.0.call(request);
         Box::pin(async move {
-            match timeout {
+            match deadline {
                 None => answer.await,
-                Some(timeout) => tokio::time::timeout(timeout.saturating_sub(HEAD_START), answer)
+                Some(deadline) => tokio::time::timeout_at(deadline, answer)
                     .await
                     .unwrap_or_else(|_| Ok(deadline_passed().into_http())),
             }

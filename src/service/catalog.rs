@@ -3,6 +3,7 @@
 mod page;
 
 use super::convert::{self, metric, refused, refused::Part, time};
+use super::definition_lock::DefinitionLock;
 use super::fault::{Fault, Faults};
 use crate::domain::definition::Definition;
 use crate::domain::name::{ComponentName, MetricName};
@@ -19,6 +20,7 @@ use tonic::{Request, Response, Status};
 #[derive(Clone)]
 pub struct Catalog {
     engine: Engine,
+    definitions: DefinitionLock,
 }
 
 /// The calls have one metric, so every fault of one is of one field.
@@ -38,9 +40,9 @@ impl refused::Asked for Named {
 }
 
 impl Catalog {
-    /// Serves `engine`.
-    pub fn new(engine: Engine) -> Catalog {
-        Catalog { engine }
+    /// Serves `engine`; `definitions` is shared with whoever writes to it.
+    pub fn new(engine: Engine, definitions: DefinitionLock) -> Catalog {
+        Catalog { engine, definitions }
     }
 
     async fn change(&self, metric: &MetricName, change: Change, field: &'static str) -> Result<Ack, Faults> {
@@ -52,6 +54,7 @@ impl Catalog {
             validate_only: false,
             change,
         };
+        let _changing = self.definitions.change().await;
         self.engine.write(batch).await.map_err(|error| refused::refused(error, &Named(field)))
     }
 

@@ -106,30 +106,27 @@ pub fn labels(
 /// The first thing that is wrong with labels that are known to differ.
 fn labels_differ(map: &BTreeMap<String, String>, names: &[String], field: String) -> Fault {
     let expected = match names {
-        [] => "the metric has none".to_owned(),
-        _ => format!("the metric has exactly {}", list(names)),
+        [] => "the metric has no labels".to_owned(),
+        _ => format!("the metric has exactly {}, each with a value", list(names)),
     };
     let missing: Vec<_> = names.iter().filter(|name| !map.contains_key(*name)).cloned().collect();
     let unknown: Vec<_> = map.keys().filter(|name| !names.contains(name)).cloned().collect();
     let mut fault = Fault::new(Reason::LabelsDiffer, field, "");
     let mut wrong = Vec::new();
     if !missing.is_empty() {
-        wrong.push(format!("{} missing", list(&missing)));
+        wrong.push(format!("missing: {}", list(&missing)));
         fault = fault.with("missing", list(&missing));
     }
     if !unknown.is_empty() {
-        wrong.push(format!("{} not of the metric", list(&unknown)));
+        wrong.push(format!("not of the metric: {}", list(&unknown)));
         fault = fault.with("unknown", list(&unknown));
     }
     if let Some((name, value)) = map.iter().find(|(name, value)| names.contains(name) && !is_label_value(value)) {
-        wrong.push(format!(
-            "the value {:?} of {} not 1 to 256 bytes without control characters",
-            cut(value),
-            cut(name)
-        ));
+        let (value, name) = (cut(value), cut(name));
+        wrong.push(format!("the value {value:?} of {name} is not 1 to 256 bytes without control characters"));
         fault = fault.with("label", name).with("value", value);
     }
-    fault.description = format!("{}; {expected}, each with a value", wrong.join(", "));
+    fault.description = format!("{}; {expected}", wrong.join("; "));
     fault.with("label_names", list(names))
 }
 

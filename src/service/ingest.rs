@@ -4,6 +4,7 @@ mod change;
 mod stream;
 mod write;
 
+use super::definition_lock::DefinitionLock;
 use super::fault::Faults;
 use crate::engine::Engine;
 use crate::engine::batch::Ack;
@@ -20,6 +21,7 @@ const POINTS_IN_FLIGHT_MAX: usize = 8_000_000;
 #[derive(Clone)]
 pub struct Ingest {
     engine: Engine,
+    definitions: DefinitionLock,
     /// A permit a point in flight: what bounds the memory of writing.
     points: Arc<Semaphore>,
     /// True from when the server stops: streams come to their end.
@@ -27,9 +29,9 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Serves `engine`; streams end when `stopping` turns true.
-    pub fn new(engine: Engine, stopping: watch::Receiver<bool>) -> Ingest {
-        Ingest { engine, points: Arc::new(Semaphore::new(POINTS_IN_FLIGHT_MAX)), stopping }
+    /// Serves `engine`; `definitions` is shared with whoever changes them, streams end when `stopping` turns true.
+    pub fn new(engine: Engine, definitions: DefinitionLock, stopping: watch::Receiver<bool>) -> Ingest {
+        Ingest { engine, definitions, points: Arc::new(Semaphore::new(POINTS_IN_FLIGHT_MAX)), stopping }
     }
 }
 

@@ -323,12 +323,12 @@ async fn labels_are_exactly_the_metrics() {
     };
     assert_eq!(
         server.refused(WRITE, &write(r#""channel":"web","extra":"1""#)).await,
-        "INVALID_ARGUMENT LABELS_DIFFER series[0].labels: country missing, extra not of the metric; the metric has \
+        "INVALID_ARGUMENT LABELS_DIFFER series[0].labels: missing: country; not of the metric: extra; the metric has \
          exactly channel, country, each with a value"
     );
     assert_eq!(
         server.refused(WRITE, &write(r#""channel":"web","country":"""#)).await,
-        "INVALID_ARGUMENT LABELS_DIFFER series[0].labels: the value \"\" of country not 1 to 256 bytes without control \
+        "INVALID_ARGUMENT LABELS_DIFFER series[0].labels: the value \"\" of country is not 1 to 256 bytes without control \
          characters; the metric has exactly channel, country, each with a value"
     );
     let long = "x".repeat(257);

@@ -81,8 +81,7 @@ fn interval(said: &v1::Interval, field: &str) -> Result<Interval, Faults> {
     let end = edge(said.end_time.as_ref(), "end_time", Time::MAX);
     faults.check()?;
     if start >= end {
-        let why =
-            format!("start_time {start} is not before end_time {end}; it is the first instant after the interval");
+        let why = format!("start_time {start} is not before end_time {end}, the first instant after the interval");
         let fault = Fault::new(Reason::IntervalEmpty, format!("{field}.end_time"), why);
         return Err(fault.with("start_time", start).with("end_time", end).into());
     }

@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
             let place = if starts.len() == 1 { 0 } else { number as usize };
             let start = starts.get(place).copied().map(Time);
             match start {
-                Some(start) if start > time => {
+                Some(start) if start > time && start.is_input() => {
                     let field = format!("series[{}].columns.start_times[{place}]", self.entry);
                     self.faults.push_at(point_place(self.entry, number, 3), || starts_late(start, time, field));
                     self.read.leave_out();

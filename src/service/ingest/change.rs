@@ -4,7 +4,7 @@ use super::write::NOBODY;
 use super::{Ingest, Outcome};
 use crate::domain::definition::Definition;
 use crate::domain::name::MetricName;
-use crate::engine::batch::{Batch, Change};
+use crate::engine::batch::{Batch, Change, Refused};
 use crate::proto::v1::{RetractPointsRequest, SetOpeningBalanceRequest, retract_points_request::What};
 use crate::service::convert::refused::{self, Asked, Part};
 use crate::service::convert::{self, change};
@@ -80,6 +80,7 @@ impl Ingest {
             }));
         };
         let component = name.component();
+        let staying = self.definitions.stay().await;
         let view = self.view(&component).await?;
         let retry = self.is_retry(&component, request_id);
         let there = view.metric(&name).map(|metric| metric.definition);
@@ -100,6 +101,12 @@ impl Ingest {
             change,
         });
         let asked = AskedOne { definition, time, value };
-        self.engine.write(batch).await.map_err(|error| refused::refused(error, &asked))
+        let answer = self.engine.submit(batch).await;
+        drop(staying);
+        let answered = match answer {
+            Ok(answer) => answer.await.unwrap_or(Err(Refused::Closing)),
+            Err(error) => Err(error),
+        };
+        answered.map_err(|error| refused::refused(error, &asked))
     }
 }

@@ -91,6 +91,7 @@ impl Ingest {
             let faults = batch::batch(&request, NOBODY, &Metrics::new()).err();
             return Err(faults.expect("a batch without a well-formed metric's name has a fault"));
         };
+        let _staying = self.definitions.stay().await;
         let view = self.view(&component).await?;
         let retry = self.is_retry(&component, &request.request_id);
         let metrics = metrics(&view, &component, &names, retry);
