@@ -32,6 +32,18 @@ impl Time {
         time.is_input().then_some(time)
     }
 
+    /// What is wrong with a `google.protobuf.Timestamp` that `from_seconds_nanos` refuses, as its sender most likely
+    /// wrote it.
+    pub fn refused(seconds: i64, nanos: i32) -> String {
+        match jiff::Timestamp::new(seconds, nanos).ok().filter(|_| nanos >= 0) {
+            Some(time) => format!("{time} is outside the years 1900 to 2200"),
+            None => format!(
+                "{seconds} seconds and {nanos} nanos are no time; seconds count from 1970-01-01T00:00:00Z, nanos are 0 \
+                 to 999999999"
+            ),
+        }
+    }
+
     /// As a `google.protobuf.Timestamp`: seconds, and 0 to 999,999,999 nanoseconds after them.
     pub fn to_seconds_nanos(self) -> (i64, i32) {
         let nanos = i32::try_from(self.0.rem_euclid(SECOND_NANOS)).expect("a second has fewer nanoseconds than 2^31");

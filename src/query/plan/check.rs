@@ -140,10 +140,7 @@ impl Checks {
     pub(super) fn instant(&mut self, seconds: i64, nanos: i32, field: &str) -> Option<Time> {
         let time = Time::from_seconds_nanos(seconds, nanos);
         if time.is_none() {
-            let what = format!(
-                "{seconds} seconds and {nanos} nanos is no time from 1900 to 2200; nanos are 0 to 999999999, seconds \
-                 count from 1970-01-01T00:00:00Z"
-            );
+            let what = Time::refused(seconds, nanos);
             let metadata = [("seconds", seconds.to_string()), ("nanos", nanos.to_string())];
             self.fault(Reason::TimeInvalid, field, what, &metadata);
         }

@@ -11,15 +11,7 @@ const SECOND_NANOS: i64 = 1_000_000_000;
 pub fn time(at: &Timestamp, field: impl FnOnce() -> String) -> Result<Time, Fault> {
     let (seconds, nanos) = (at.seconds, at.nanos);
     Time::from_seconds_nanos(seconds, nanos).ok_or_else(|| {
-        // as the caller most likely wrote it, where it can be written so
-        let shown = jiff::Timestamp::new(seconds, nanos).ok().filter(|_| nanos >= 0);
-        let why = match shown {
-            Some(time) => format!("{time} is outside the years 1900 to 2200"),
-            None => format!(
-                "{seconds} seconds and {nanos} nanos are no time; seconds count from 1970-01-01T00:00:00Z, nanos are 0 \
-                 to 999999999"
-            ),
-        };
+        let why = Time::refused(seconds, nanos);
         Fault::new(Reason::TimeInvalid, field(), why).with("seconds", seconds).with("nanos", nanos)
     })
 }
