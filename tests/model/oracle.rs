@@ -217,6 +217,16 @@ impl Oracle {
         self.life(metric).map(Life::state).unwrap_or_default()
     }
 
+    /// Times of all that was ever there.
+    pub fn times_ever(&self, metric: &str) -> Vec<Nanos> {
+        let time = |(_, event): &(i64, Event)| match event {
+            Event::Point { at, .. } => Some(*at),
+            Event::Opening { now, .. } => now.as_ref().map(|opening| opening.at),
+        };
+        let log = self.life(metric).map(|life| life.log.as_slice()).unwrap_or_default();
+        log.iter().filter_map(time).collect()
+    }
+
     /// No total of the metric was ever further from zero than this.
     pub fn magnitude(&self, metric: &str) -> i128 {
         let value = |(_, event): &(i64, Event)| match event {

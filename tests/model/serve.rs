@@ -44,7 +44,7 @@ macro_rules! pages {
             let mut page = $call(Request::new(request.clone())).await?.into_inner();
             token = std::mem::take(&mut page.next_page_token);
             pages += 1;
-            assert!(pages < 10_000, "pages come to an end");
+            assert!(pages < 10_000, "pages come to an end: {} rows of {request:?}", whole.$rows.len());
             check_size(page.$rows.len(), request.page_size);
             $join(&mut whole, page);
         }

@@ -2,7 +2,7 @@
 
 use milepost::proto::v1::{list_milestones_request::Ladder, *};
 
-use super::{Chance, DAY, HOUR, SECOND, World, ZONES, date_at, is_date, stamp, times_of};
+use super::{Chance, DAY, HOUR, SECOND, World, ZONES, date_at, is_date, stamp};
 use crate::{
     ask::Ask,
     oracle::{Nanos, Oracle, State, calendar::Rule, decimal},
@@ -31,7 +31,10 @@ impl World {
                 let page_token = String::new();
                 Ask::Total(GetTotalRequest { selection, at, as_of, page_size, page_token })
             }
-            0..66 => self.windows(chance, metric, &state, selection, as_of, page_size),
+            0..66 => {
+                let ever = oracle.times_ever(&metric.name);
+                self.windows(chance, metric, (&state, &ever), selection, as_of, page_size)
+            }
             66..84 => {
                 let end = self.edge(chance, metric, &state, 30);
                 let end = end.map(|at| match said(chance, zone, at) {
@@ -76,7 +79,7 @@ impl World {
         &self,
         chance: &mut Chance,
         metric: &Metric,
-        state: &State,
+        (state, ever): (&State, &[Nanos]),
         selection: Option<Selection>,
         as_of: Option<AsOf>,
         page_size: i32,
@@ -89,9 +92,8 @@ impl World {
             2 => calendar::Unit::Year,
             _ => calendar::Unit::Unspecified,
         };
-        let times = times_of(state);
-        let low = start.into_iter().chain(times.first().copied()).min().unwrap_or(self.base);
-        let high = end.into_iter().chain(times.last().copied()).max().unwrap_or(self.base);
+        let low = start.iter().chain(ever).min().copied().unwrap_or(self.base);
+        let high = end.iter().chain(ever).max().copied().unwrap_or(self.base);
         let calendar = chance.percent(75).then(|| calendar(chance, metric, high - low)).flatten();
         let is_gauge = metric.kind() == metric::Kind::Gauge;
         let fill = match chance.within(0, 100) {

@@ -28,13 +28,13 @@ impl Oracle {
         now: i64,
     ) -> Result<ListMilestonesResponse, Refused> {
         let view = self.view(request.selection.as_ref(), request.as_of.as_ref(), now)?;
-        view.check_levels()?;
         let edge = request.end.as_ref().map(|at| match at {
             list_milestones_request::End::EndTime(time) => Edge::Time(time),
             list_milestones_request::End::EndDate(text) => Edge::Date(text),
         });
         let end = instant(&view.metric.time_zone, edge)?;
         let rungs = Rungs::of(&view, request.ladder.as_ref().expect("a ladder is given"))?;
+        view.check_levels()?;
         let mut answer = view.answer(&view.metric.time_zone, None, end);
         let mut milestones = Vec::new();
         for (group, facts) in view.groups.iter().zip(&mut answer.groups) {

@@ -37,7 +37,6 @@ impl Oracle {
 
     pub fn query_range(&self, request: &QueryRangeRequest, now: i64) -> Result<QueryRangeResponse, Refused> {
         let view = self.view(request.selection.as_ref(), request.as_of.as_ref(), now)?;
-        view.check_levels()?;
         let start = request.start.as_ref().map(|at| match at {
             query_range_request::Start::StartTime(time) => Edge::Time(time),
             query_range_request::Start::StartDate(text) => Edge::Date(text),
@@ -47,6 +46,7 @@ impl Oracle {
             query_range_request::End::EndDate(text) => Edge::Date(text),
         });
         let plan = Plan::new(&view, request.calendar.as_ref(), start, end, request.fill(), None)?;
+        view.check_levels()?;
         let (answer, windows) = plan.answer(false);
         Ok(QueryRangeResponse { answer: Some(answer), windows, next_page_token: String::new() })
     }

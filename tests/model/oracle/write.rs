@@ -222,7 +222,7 @@ impl Oracle {
         }
         let mut puts = std::collections::BTreeMap::new();
         let mut order = Vec::new();
-        let mut missing = None;
+        let (mut missing, mut is_additive) = (None, true);
         for entry in &request.series {
             let life = match self.life(&entry.metric) {
                 Ok(life) => life,
@@ -233,9 +233,7 @@ impl Oracle {
                 }
             };
             let metric = life.metric();
-            if add && metric.kind() != metric::Kind::Delta {
-                return Err(Refused::form(Reason::KindDiffers));
-            }
+            is_additive &= metric.kind() == metric::Kind::Delta;
             let labels = body::labels(metric, &entry.labels)?;
             for put in body::puts(metric, entry) {
                 let (at, mut put) = put?;
@@ -249,6 +247,10 @@ impl Oracle {
                     None => order.push((entry.metric.clone(), labels.clone(), at)),
                 }
             }
+        }
+        // The mode comes behind the points.
+        if add && !is_additive {
+            return Err(Refused::form(Reason::KindDiffers));
         }
         if let Some(refused) = missing {
             return Err(refused);
