@@ -13,7 +13,7 @@ use milepost::{
     engine::{Engine, Settings},
     proto::v1::Metric,
     random::SystemRandom,
-    service::{catalog::Catalog, ingest::Ingest, query::Query},
+    service::{catalog::Catalog, definition_lock::DefinitionLock, ingest::Ingest, query::Query},
     store::{
         Store,
         embedded::{EmbeddedStore, StoreSettings},
@@ -77,9 +77,10 @@ impl Server {
         };
         let engine = runtime().block_on(async { Engine::open(store, self.clock.clone(), small()) });
         let engine = engine.expect("the engine opens");
+        let definitions = DefinitionLock::default();
         let served = Served {
-            catalog: Catalog::new(engine.clone()),
-            ingest: Ingest::new(engine.clone(), self.stopping.subscribe()),
+            catalog: Catalog::new(engine.clone(), definitions.clone()),
+            ingest: Ingest::new(engine.clone(), definitions, self.stopping.subscribe()),
             query: Query::new(engine.clone()),
         };
         self.opened = Some((engine, served));
