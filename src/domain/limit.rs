@@ -52,6 +52,8 @@ pub const GAPS_HELD_MAX: usize = 1_000_000;
 pub const MERGE_POINTS_MAX: usize = 65_536;
 /// The same for each of very many series.
 pub const MERGE_POINTS_PER_SERIES: usize = 64;
+/// Points that one milestone search in a sum of series merges in all.
+pub const QUESTION_MERGED_POINTS_MAX: u64 = 100_000_000;
 /// The longest stretch whose pace an estimate uses: 365 days.
 pub const ESTIMATE_WINDOW_NANOS_MAX: i64 = 365 * 86_400 * 1_000_000_000;
 /// Points of one series that `ReadPoints` hands on at once.

@@ -45,9 +45,9 @@ impl<'a> Climb<'a> {
     }
 
     /// The first step at or above `level`, which is above what the last step found came to.
-    fn reach(&mut self, level: i128) -> Result<Option<Step>, StoreError> {
+    fn reach(&mut self, level: i128) -> Result<Option<Step>, QueryError> {
         match self {
-            Climb::One(one) => one.reach(level),
+            Climb::One(one) => Ok(one.reach(level)?),
             Climb::Several(several) => several.reach(level),
         }
     }
@@ -135,12 +135,12 @@ impl Filler<'_> {
         }
     }
 
-    fn facts(&self, group: &Group) -> Result<GroupFacts, StoreError> {
+    fn facts(&self, group: &Group) -> Result<GroupFacts, QueryError> {
         Ok(GroupFacts { next: self.next(group)?, ..group.facts(&self.frame)? })
     }
 
     /// The lowest rung never reached.
-    fn next(&self, group: &Group) -> Result<Option<Next>, StoreError> {
+    fn next(&self, group: &Group) -> Result<Option<Next>, QueryError> {
         let plan = self.plan;
         let last = match (group.kind, group.ledgers.first()) {
             (Kind::Gauge, ledger) => last_level(ledger, plan.end)?,
@@ -164,7 +164,7 @@ fn last_level(ledger: Option<&Ledger>, end: Option<Time>) -> Result<Option<i128>
 }
 
 /// The highest that the total (or the level) ever was, where it is `last` at the end.
-fn highest(group: &Group, end: Option<Time>, last: i128) -> Result<i128, StoreError> {
+fn highest(group: &Group, end: Option<Time>, last: i128) -> Result<i128, QueryError> {
     let mut climb = Climb::new(group, end);
     let mut highest = last;
     while let Some(step) = climb.reach(highest + 1)? {

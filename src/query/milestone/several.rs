@@ -1,10 +1,11 @@
 //! Milestones of a sum of series, exact, falls included: time is halved until few points are left or the bounds of
 //! the series' aggregates say that the sum cannot get there.
 
+use super::super::fault::{Fault, QueryError, Reason};
 use super::super::ledger::{Event, Ledger};
 use super::Step;
 use crate::domain::definition::Kind;
-use crate::domain::limit::{MERGE_POINTS_MAX, MERGE_POINTS_PER_SERIES};
+use crate::domain::limit::{MERGE_POINTS_MAX, MERGE_POINTS_PER_SERIES, QUESTION_MERGED_POINTS_MAX};
 use crate::domain::time::{Interval, Time};
 use crate::store::StoreError;
 use std::collections::VecDeque;
@@ -24,6 +25,8 @@ pub(super) struct Several<'a> {
     latest_end: Time,
     /// Points that are merged at once.
     few: usize,
+    /// Points that may still be merged.
+    budget: u64,
 }
 
 /// A stretch of time, and the series that have something in it.
@@ -59,11 +62,12 @@ impl<'a> Several<'a> {
         let all = Interval::new(Time::MIN, end.map_or(Time::MAX, Time::next));
         let left = vec![Region { instants: all, members: (0..ledgers.len()).collect() }];
         let few = MERGE_POINTS_MAX.max(ledgers.len() * MERGE_POINTS_PER_SERIES);
-        Several { ledgers, kind, end, left, ready: VecDeque::new(), total: None, latest_end: Time::MIN, few }
+        let budget = QUESTION_MERGED_POINTS_MAX;
+        Several { ledgers, kind, end, left, ready: VecDeque::new(), total: None, latest_end: Time::MIN, few, budget }
     }
 
     /// The first step at or above `level`, from the last one found on.
-    pub(super) fn reach(&mut self, level: i128) -> Result<Option<Step>, StoreError> {
+    pub(super) fn reach(&mut self, level: i128) -> Result<Option<Step>, QueryError> {
         loop {
             while let Some(step) = self.ready.pop_front() {
                 if step.after >= level {
@@ -76,7 +80,7 @@ impl<'a> Several<'a> {
     }
 
     /// Skips the region, reckons it, or cuts it in two.
-    fn search(&mut self, region: Region, level: i128) -> Result<(), StoreError> {
+    fn search(&mut self, region: Region, level: i128) -> Result<(), QueryError> {
         let weight = self.weigh(&region)?;
         let Some((first, last)) = weight.span else { return Ok(()) };
         if self.total.unwrap_or(0) + weight.bound < level {
@@ -85,7 +89,8 @@ impl<'a> Several<'a> {
             return Ok(());
         }
         if first == last || weight.points <= self.few as u64 {
-            return self.reckon(Interval::new(first, last.next()), &weight);
+            self.budget = self.budget.checked_sub(weight.points).ok_or_else(|| too_costly(self.ledgers.len()))?;
+            return Ok(self.reckon(Interval::new(first, last.next()), &weight)?);
         }
         let half = (i128::from(last.0) - i128::from(first.0)) / 2;
         let middle = first.plus(i64::try_from(half).expect("half of what fits twice")).next();
@@ -162,6 +167,16 @@ impl<'a> Several<'a> {
         }
         self.ready.push_back(Step { at, reached_after, reached_by, in_opening, before, after });
     }
+}
+
+fn too_costly(series: usize) -> Fault {
+    let what = format!(
+        "milestones of a sum of {series} series would merge more than {QUESTION_MERGED_POINTS_MAX} points; filter \
+         them, group them, or give an end"
+    );
+    Fault::new(Reason::QuestionTooCostly, "selection", what)
+        .with("series_count", series)
+        .with("points_max", QUESTION_MERGED_POINTS_MAX)
 }
 
 #[cfg(test)]
@@ -298,6 +313,23 @@ mod tests {
                     // Levels that the same step reached are not asked for again.
                     several = Several { few, ..Several::new(&ledgers, kind, end) };
                 }
+            }
+        }
+
+        /// Where more points would have to be merged than may be, the question is refused; never answered in part.
+        #[test]
+        fn a_search_that_costs_too_much_is_refused(all in prop::collection::vec(told(), 2..6), budget in 0u64..60) {
+            let ledgers = block_on(ledgers(Kind::Delta, &all));
+            let steps = all_steps(&ledgers, Kind::Delta, None);
+            let points: usize = all.iter().map(|(_, points)| points.len()).sum();
+            let mut several = Several { budget, ..Several::new(&ledgers, Kind::Delta, None) };
+            match several.reach(20) {
+                Ok(found) => prop_assert_eq!(found, steps.into_iter().find(|step| step.after >= 20)),
+                Err(QueryError::Faults(faults)) => {
+                    prop_assert_eq!(faults[0].reason, Reason::QuestionTooCostly);
+                    prop_assert!(points as u64 > budget);
+                }
+                Err(other) => prop_assert!(false, "{}", other),
             }
         }
 
