@@ -10,8 +10,20 @@ pub const BATCH_SERIES_MAX: usize = 10_000;
 pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 /// Bytes of one response or stream message.
 pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
+/// Points that are read and not yet acknowledged, of all calls together; more wait. Some 400 MB of them.
+pub const POINTS_IN_FLIGHT_MAX: usize = 8_000_000;
+/// Batches of one stream that are read and not yet answered; more wait.
+pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 64;
 /// Labels of a metric.
 pub const LABELS_MAX: usize = 32;
+/// Bytes of a metric's `display_name`.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 256;
+/// Bytes of a metric's `description`.
+pub const DESCRIPTION_BYTES_MAX: usize = 4_096;
+/// Bytes of a metric's `unit`.
+pub const UNIT_BYTES_MAX: usize = 64;
+/// Filters of a selection.
+pub const FILTERS_MAX: usize = 100;
 /// Rows on a page where `page_size` is unset.
 pub const PAGE_ROWS_DEFAULT: usize = 1_000;
 /// Rows on a page at most.

@@ -11,7 +11,7 @@ pub mod time;
 
 use super::fault::{Fault, Faults, Reason, cut};
 use crate::domain::definition::Definition;
-use crate::domain::limit::{REASON_BYTES_MAX, REQUEST_ID_BYTES_MAX};
+use crate::domain::limit::{FILTERS_MAX, REASON_BYTES_MAX, REQUEST_ID_BYTES_MAX};
 use crate::domain::name::{ComponentName, MetricName, is_label_value};
 use crate::domain::point::{Labels, Opening};
 use crate::engine::batch::Filter;
@@ -138,16 +138,16 @@ pub fn list<S: AsRef<str>>(names: &[S]) -> String {
 /// Filters in the one order they are compared in. Faults: a label that the metric has not.
 pub fn filters(filters: &[LabelFilter], definition: &Definition, field: &str) -> Result<Vec<Filter>, Faults> {
     let mut faults = Faults::new();
-    let mut found = Vec::with_capacity(filters.len());
+    let count = filters.len();
+    if count > FILTERS_MAX {
+        let why = format!("has {count} filters; send at most {FILTERS_MAX}");
+        return Err(Fault::new(Reason::TooLarge, field, why).with("filters", count).into());
+    }
+    let mut found = Vec::with_capacity(count);
     for (i, filter) in filters.iter().enumerate() {
         match definition.label_names.iter().position(|name| *name == filter.label) {
             Some(index) => {
-                let (mut any_of, mut none_of) = (filter.any_of.clone(), filter.none_of.clone());
-                any_of.sort();
-                any_of.dedup();
-                none_of.sort();
-                none_of.dedup();
-                found.push(Filter { index, any_of, none_of });
+                found.push(Filter::new(index, filter.any_of.clone(), filter.none_of.clone()));
             }
             None => faults.push(label_unknown(&filter.label, definition, format!("{field}[{i}].label"))),
         }

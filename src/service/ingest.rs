@@ -6,6 +6,7 @@ mod write;
 
 use super::definition_lock::DefinitionLock;
 use super::fault::Faults;
+use crate::domain::limit::POINTS_IN_FLIGHT_MAX;
 use crate::engine::Engine;
 use crate::engine::batch::Ack;
 use crate::proto::v1::{ingest_service_server::IngestService, *};
@@ -13,9 +14,6 @@ use futures::stream::BoxStream;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 use tonic::{Request, Response, Status, Streaming};
-
-/// Points that are converted and not yet answered, of all calls together: some 400 MB of them.
-const POINTS_IN_FLIGHT_MAX: usize = 8_000_000;
 
 /// Serves writes to an engine.
 #[derive(Clone)]

@@ -147,3 +147,51 @@ async fn a_deadline_is_told_as_one() {
     let status = tokio::time::timeout(Duration::from_secs(5), called).await.expect("in time").expect_err("refused");
     assert!(told(&status).starts_with("DEADLINE_EXCEEDED DEADLINE_PASSED "), "{}", told(&status));
 }
+
+#[tokio::test]
+async fn a_page_ends_early_where_it_would_be_over_4_mib() {
+    let server = Server::start().await;
+    let description = "d".repeat(4_096);
+    let labels: Vec<_> = (0..32).map(|n| format!("\"{}{n:02}\"", "l".repeat(126))).collect();
+    for i in 0..600 {
+        let metric = format!(
+            r#"{{"metric":{{"name":"a/m{i:03}","kind":"GAUGE","description":"{description}","labelNames":[{}]}}}}"#,
+            labels.join(",")
+        );
+        server.ok("CatalogService/CreateMetric", &metric).await;
+    }
+    let (mut count, mut token, mut pages) = (0, String::new(), 0);
+    loop {
+        let request = ListMetricsRequest { page_token: token, ..Default::default() };
+        let page = server.catalog().list_metrics(request).await.expect("a page").into_inner();
+        assert!(page.encoded_len() <= 4 << 20);
+        count += page.metrics.len();
+        pages += 1;
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!((count, pages), (600, 2));
+}
+
+#[tokio::test]
+async fn a_retraction_and_a_selection_have_bounds() {
+    let server = many().await;
+    write(&server, vec![columns("a/many", 1, 600_000)]).await.expect("written");
+    write(&server, vec![columns("a/many", 2, 600_000)]).await.expect("written");
+    let retract = "IngestService/RetractPoints";
+    assert_eq!(
+        server.refused(retract, r#"{"requestId":"r","metric":"a/many","reason":"x","interval":{}}"#).await,
+        "INVALID_ARGUMENT TOO_LARGE interval: takes back up to 1200000 points; at most 1000000 at once, so say fewer"
+    );
+    let one =
+        r#"{"requestId":"r","metric":"a/many","reason":"x","filters":[{"label":"n","anyOf":["1"]}],"interval":{}}"#;
+    assert_eq!(server.ok(retract, one).await["retractedCount"], "600000");
+    assert_eq!(server.ok(retract, one).await["replayed"], true);
+    let filters = vec![r#"{"label":"n"}"#; 101].join(",");
+    assert_eq!(
+        server.refused("CatalogService/ListSeries", &format!(r#"{{"metric":"a/many","filters":[{filters}]}}"#)).await,
+        "INVALID_ARGUMENT TOO_LARGE filters: has 101 filters; send at most 100"
+    );
+}

@@ -1,6 +1,8 @@
 //! The services, over real sockets, against the contract.
 
 mod catalog;
+mod conversion;
+mod disk;
 mod harness;
 mod ingest;
 mod limits;
@@ -12,4 +14,7 @@ mod query_range;
 mod query_total;
 mod retry;
 mod server;
+#[allow(dead_code)]
+#[path = "../store/sim_disk.rs"]
+mod sim_disk;
 mod stream;

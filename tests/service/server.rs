@@ -8,7 +8,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::{v1, v1alpha};
 
-async fn health(server: &Server, service: &str) -> Option<ServingStatus> {
+pub async fn health(server: &Server, service: &str) -> Option<ServingStatus> {
     let request = HealthCheckRequest { service: service.to_owned() };
     let answer = HealthClient::new(server.channel.clone()).check(request).await.ok()?;
     Some(answer.into_inner().status())

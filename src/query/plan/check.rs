@@ -5,7 +5,7 @@ use super::super::fault::{Fault, Reason, cut};
 use super::super::page::Pin;
 use super::scale_of;
 use crate::domain::definition::{Definition, Kind};
-use crate::domain::limit::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
+use crate::domain::limit::{FILTERS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX};
 use crate::domain::name::MetricName;
 use crate::domain::time::Time;
 use crate::engine::AsOf;
@@ -74,9 +74,15 @@ impl Checks {
 
     pub(super) fn filters(&mut self, selection: &SelectionAsk) -> Vec<Filter> {
         let mut filters = Vec::new();
+        let count = selection.filters.len();
+        if count > FILTERS_MAX {
+            let what = format!("has {count} filters; a selection has at most {FILTERS_MAX}");
+            self.fault(Reason::TooLarge, "selection.filters", what, &[("filters", count.to_string())]);
+            return filters;
+        }
         for (i, filter) in selection.filters.iter().enumerate() {
             let Some(index) = self.label(&filter.label, &format!("selection.filters[{i}].label")) else { continue };
-            filters.push(Filter { index, any_of: filter.any_of.clone(), none_of: filter.none_of.clone() });
+            filters.push(Filter::new(index, filter.any_of.clone(), filter.none_of.clone()));
         }
         filters
     }

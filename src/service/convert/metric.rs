@@ -4,16 +4,13 @@ use super::time::{duration, nanos, timestamp};
 use super::{metric_name, required, text};
 use crate::domain::calendar::{MonthDay, Period, Weekday, Zone};
 use crate::domain::definition::{Definition, Kind};
-use crate::domain::limit::LABELS_MAX;
+use crate::domain::limit::{DESCRIPTION_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, LABELS_MAX, UNIT_BYTES_MAX};
 use crate::domain::name::{MetricName, is_label_name};
 use crate::domain::time::Time;
 use crate::engine::batch::Patch;
 use crate::proto::v1::{self, calendar::DayOfWeek, metric::Kind as KindMessage};
 use crate::service::fault::{Fault, Faults, Reason, cut};
 
-const DISPLAY_NAME_BYTES_MAX: usize = 256;
-const DESCRIPTION_BYTES_MAX: usize = 4_096;
-const UNIT_BYTES_MAX: usize = 64;
 /// The fields that an update may name.
 const FIELDS: [&str; 11] = [
     "display_name",

@@ -3,12 +3,15 @@
 use super::write::NOBODY;
 use super::{Ingest, Outcome};
 use crate::domain::definition::Definition;
+use crate::domain::limit::BATCH_POINTS_MAX;
 use crate::domain::name::MetricName;
-use crate::engine::batch::{Batch, Change, Refused};
+use crate::engine::batch::{Batch, Change, Filter, Refused, Retraction};
+use crate::engine::view::MetricView;
 use crate::proto::v1::{RetractPointsRequest, SetOpeningBalanceRequest, retract_points_request::What};
 use crate::service::convert::refused::{self, Asked, Part};
 use crate::service::convert::{self, change};
-use crate::service::fault::Faults;
+use crate::service::fault::{Fault, Faults, Reason};
+use crate::store::StoreError;
 use std::sync::Arc;
 
 /// One metric, and the fields of the call that name its time and value.
@@ -92,6 +95,9 @@ impl Ingest {
             Ok(None) => return Err(convert::not_found(&name, "metric").into()),
             Ok(Some(change)) => change,
         };
+        if let (false, Some(metric), Change::Retract { filters, what, .. }) = (retry, view.metric(&name), &change) {
+            check_size(metric, filters.clone(), what.clone(), time).await?;
+        }
         let batch = complete(Batch {
             component,
             who: NOBODY.to_owned(),
@@ -108,5 +114,33 @@ impl Ingest {
             Err(error) => Err(error),
         };
         answered.map_err(|error| refused::refused(error, &asked))
+    }
+}
+
+/// A retraction is a batch: it is held to as many points as one. `field` says which points.
+async fn check_size(
+    metric: MetricView,
+    filters: Vec<Filter>,
+    what: Retraction,
+    field: &'static str,
+) -> Result<(), Faults> {
+    // walks from memory to disk
+    let count = tokio::task::spawn_blocking(move || retracted_points(&metric, &filters, &what));
+    let count = count.await.map_err(|_| refused::draining())?.map_err(|error| refused::store(&error))?;
+    if count <= BATCH_POINTS_MAX as u64 {
+        return Ok(());
+    }
+    let why = format!("takes back up to {count} points; at most {BATCH_POINTS_MAX} at once, so say fewer");
+    Err(Fault::new(Reason::TooLarge, field, why).with("points", count).into())
+}
+
+fn retracted_points(metric: &MetricView, filters: &[Filter], what: &Retraction) -> Result<u64, StoreError> {
+    let series = metric.series(filters)?;
+    match what {
+        Retraction::Times(times) => Ok(times.len() as u64 * series.len() as u64),
+        Retraction::Interval(interval) => {
+            let counts = series.iter().map(|series| Ok(series.span(*interval)?.map_or(0, |span| span.count)));
+            counts.sum()
+        }
     }
 }

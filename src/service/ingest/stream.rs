@@ -5,6 +5,7 @@
 
 use super::write::Submitted;
 use super::{Ingest, written};
+use crate::domain::limit::STREAM_BATCHES_IN_FLIGHT_MAX;
 use crate::proto::v1::stream_points_response::Outcome;
 use crate::proto::v1::{StreamPointsRequest, StreamPointsResponse};
 use crate::service::convert::{refused, required};
@@ -14,9 +15,6 @@ use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
-
-/// Batches of one stream that are queued and not yet answered.
-const BATCHES_IN_FLIGHT_MAX: usize = 64;
 
 /// What is to be answered next.
 enum Next {
@@ -31,7 +29,7 @@ pub(super) fn answers(
     ingest: Ingest,
     requests: Streaming<StreamPointsRequest>,
 ) -> BoxStream<'static, Result<StreamPointsResponse, Status>> {
-    let (queue, queued) = mpsc::channel(BATCHES_IN_FLIGHT_MAX);
+    let (queue, queued) = mpsc::channel(STREAM_BATCHES_IN_FLIGHT_MAX);
     tokio::spawn(read(ingest, requests, queue));
     ReceiverStream::new(queued).then(answer).boxed()
 }

@@ -1,8 +1,8 @@
 //! One batch of points, from the message to the engine's answer.
 
-use super::{Ingest, Outcome, POINTS_IN_FLIGHT_MAX};
+use super::{Ingest, Outcome};
 use crate::domain::definition::Definition;
-use crate::domain::limit::BATCH_POINTS_MAX;
+use crate::domain::limit::{BATCH_POINTS_MAX, POINTS_IN_FLIGHT_MAX};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::engine::AsOf;
 use crate::engine::batch::{Ack, Refused};
