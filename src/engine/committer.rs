@@ -16,6 +16,7 @@ use crate::store::{Commit, Committed, Position, Record, StoreError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use imbl::OrdMap;
 use std::collections::VecDeque;
+use std::iter::Peekable;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ const GROUP_BATCHES_MAX: usize = 1_024;
 const GROUP_BYTES_MAX: usize = 16 << 20;
 /// How long a batch waits for folding that is behind before it is refused.
 const FOLD_WAIT: Duration = Duration::from_millis(5_000);
+/// How long nothing is folded after a fold that failed.
+const FOLD_PAUSE: Duration = Duration::from_millis(1_000);
 /// How long a snapshot is held at most: what it may still read of the index is kept so long.
 const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(300);
 
@@ -74,6 +77,8 @@ pub struct Committer {
     dirty: Dirty,
     memtable_bytes: usize,
     folding: Option<Receiver<Folded>>,
+    /// When the last fold failed, and why, where it did.
+    fold_failed: Option<(Instant, StoreError)>,
     folded: Position,
     /// Nodes of the index that older snapshots may still refer to, and since when no newer one does.
     garbage: VecDeque<(Instant, Vec<u64>)>,
@@ -88,6 +93,8 @@ struct Taken {
 /// A group that is being put together.
 #[derive(Default)]
 struct Group {
+    /// Why the memtable may not grow, where it may not.
+    no_room: Option<Refused>,
     taken: Vec<Taken>,
     commits: Vec<Commit>,
     remembered: Vec<[u8; 16]>,
@@ -114,6 +121,7 @@ impl Committer {
             dirty: opened.dirty,
             memtable_bytes: opened.memtable_bytes,
             folding: None,
+            fold_failed: None,
             folded: opened.folded,
             garbage: VecDeque::new(),
         }
@@ -145,8 +153,13 @@ impl Committer {
     }
 
     /// Serves asks until the group is full, they end, or something other than a batch is asked.
-    fn serve(&mut self, asks: &mut impl Iterator<Item = Ask>) -> Option<Ask> {
-        let mut group = Group::default();
+    fn serve(&mut self, asks: &mut Peekable<impl Iterator<Item = Ask>>) -> Option<Ask> {
+        // Before the state is taken that the group goes on from: a fold taken over meanwhile changes it.
+        let no_room = match asks.peek() {
+            Some(Ask::Write(..)) => self.wait_for_room().err(),
+            _ => None,
+        };
+        let mut group = Group { no_room, ..Group::default() };
         let mut working = State::clone(&self.shared.state.load());
         let mut after = None;
         for ask in asks {
@@ -198,8 +211,8 @@ impl Committer {
         if let Some(cause) = &*self.shared.poisoned.load() {
             return Err(StoreError::Poisoned { cause: cause.to_string() }.into());
         }
-        if !self.has_room() {
-            return Err(Refused::Behind { retry_after_nanos: FOLD_WAIT.as_nanos() as i64 });
+        if let Some(refused) = &group.no_room {
+            return Err(refused.clone());
         }
         let record_time = self.shared.clock.now().max(self.last_record_time);
         self.check_ids(memo.is_some() && !batch.validate_only, record_time)?;
@@ -294,22 +307,30 @@ impl Committer {
 
     // ---- folding ----
 
-    /// Whether the memtable may grow; waits a while for a fold where it may not.
-    fn has_room(&mut self) -> bool {
+    /// Whether the memtable may grow; waits a while for folds where it may not.
+    fn wait_for_room(&mut self) -> Result<(), Refused> {
         let bound = self.shared.settings.memtable_bytes_max.saturating_mul(2);
-        if self.memtable_bytes <= bound {
-            return true;
+        let until = now() + FOLD_WAIT;
+        while self.memtable_bytes > bound {
+            self.fold_where_due();
+            let left = until.saturating_duration_since(now());
+            if self.folding.is_none() || left.is_zero() {
+                return match &self.fold_failed {
+                    Some((_, error)) => Err(error.clone().into()),
+                    None => Err(Refused::Behind { retry_after_nanos: FOLD_WAIT.as_nanos() as i64 }),
+                };
+            }
+            self.take_over_fold(left);
         }
-        self.fold_where_due();
-        self.take_over_fold(FOLD_WAIT);
-        self.memtable_bytes <= bound
+        Ok(())
     }
 
     fn fold_where_due(&mut self) {
         let settings = &self.shared.settings;
         let due = self.memtable_bytes > settings.memtable_bytes_max
             || self.shared.loader.store().log_bytes() > settings.unfolded_bytes_max;
-        if due && self.folding.is_none() && self.last_position > self.folded {
+        let paused = self.fold_failed.as_ref().is_some_and(|(at, _)| now().duration_since(*at) < FOLD_PAUSE);
+        if due && !paused && self.folding.is_none() && self.last_position > self.folded {
             self.start_fold();
         }
     }
@@ -348,9 +369,10 @@ impl Committer {
             }
         };
         self.folding = None;
-        if let Err(error) = self.finish_fold(folded) {
+        self.fold_failed = self.finish_fold(folded).err().map(|error| {
             tracing::warn!(%error, "a fold failed; it will be tried again");
-        }
+            (now(), error)
+        });
     }
 
     fn finish_fold(&mut self, folded: Folded) -> Result<(), StoreError> {
@@ -378,8 +400,7 @@ impl Committer {
 
     /// Removes nodes that were replaced long enough ago for no query to hold them.
     fn drop_garbage(&mut self, replaced: Vec<u64>) -> Result<(), StoreError> {
-        #[allow(clippy::disallowed_methods)] // how long ago, not what time it is
-        let now = Instant::now();
+        let now = now();
         self.garbage.push_back((now, replaced));
         let mut entries = Vec::new();
         while self.garbage.front().is_some_and(|(since, _)| now.duration_since(*since) > SNAPSHOT_TIME_MAX) {
@@ -443,6 +464,11 @@ impl Group {
             }),
         }
     }
+}
+
+/// For how long ago things were; what time it is the clock says.
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// What is remembered of an answer.

@@ -1,6 +1,8 @@
 //! The engine against lists of points: random histories with corrections, retractions, folds and reopenings, asked
 //! at random revisions. Small blocks and fan-outs, so that trees get deep with few points.
 
+mod behind;
+
 use milepost::clock::ManualClock;
 use milepost::domain::calendar::{MonthDay, Period, Weekday, Zone};
 use milepost::domain::definition::{Definition, Kind};
