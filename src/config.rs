@@ -1,5 +1,6 @@
 //! What a server is told: plain data, validated once. Reading it binds no port and opens no file but its own.
 
+use crate::store::embedded::StoreSettings;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ pub struct Config {
     pub limits: Limits,
     /// How the engine is tuned.
     pub engine: EngineConfig,
+    /// How the files of the data directory are cut.
+    pub store: StoreConfig,
 }
 
 /// What one client may ask of the server, and all together.
@@ -43,6 +46,16 @@ pub struct EngineConfig {
     pub request_ids_max: usize,
     /// Bytes of decoded blocks and nodes that are cached.
     pub cache_bytes_max: usize,
+}
+
+/// How the files of the data directory are cut.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// Bytes of a segment of the log, taken up on the disk ahead of use; opening starts with a sixteenth of it.
+    pub segment_bytes: u64,
+    /// Bytes of the index that are cached, counted as they are on disk.
+    pub index_cache_bytes_max: u64,
 }
 
 /// What is wrong with a configuration. Put the file right and start again.
@@ -83,6 +96,7 @@ impl Default for Config {
             data_dir: PathBuf::from("./milepost-data"),
             limits: Limits::default(),
             engine: EngineConfig::default(),
+            store: StoreConfig::default(),
         }
     }
 }
@@ -105,6 +119,13 @@ impl Default for EngineConfig {
     }
 }
 
+impl Default for StoreConfig {
+    fn default() -> StoreConfig {
+        let StoreSettings { segment_bytes, index_cache_bytes_max } = StoreSettings::default();
+        StoreConfig { segment_bytes, index_cache_bytes_max }
+    }
+}
+
 impl Config {
     /// Reads a TOML file. `validate` it when the command line has had its say.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
@@ -115,17 +136,22 @@ impl Config {
 
     /// Whether every number is within its bounds.
     pub fn validate(self) -> Result<Config, ConfigError> {
-        let (limits, engine) = (&self.limits, &self.engine);
+        let (limits, engine, store) = (&self.limits, &self.engine, &self.store);
         at_least("limits.calls_max", limits.calls_max as u64, 1, "1 or more")?;
         at_least("limits.calls_per_connection_max", limits.calls_per_connection_max.into(), 1, "1 or more")?;
         if limits.drain_ms > 3_600_000 {
             let (key, value) = ("limits.drain_ms", limits.drain_ms);
             return Err(ConfigError::OutOfBounds { key, value, bounds: "0 to 3600000" });
         }
-        at_least("engine.memtable_bytes_max", engine.memtable_bytes_max as u64, 1 << 20, "1048576 or more")?;
-        at_least("engine.unfolded_bytes_max", engine.unfolded_bytes_max, 1 << 20, "1048576 or more")?;
+        at_least("engine.memtable_bytes_max", engine.memtable_bytes_max as u64, 1 << 16, "65536 or more")?;
+        at_least("engine.unfolded_bytes_max", engine.unfolded_bytes_max, 1 << 16, "65536 or more")?;
         at_least("engine.request_ids_max", engine.request_ids_max as u64, 1, "1 or more")?;
         at_least("engine.cache_bytes_max", engine.cache_bytes_max as u64, 1 << 20, "1048576 or more")?;
+        if !(1 << 16..=1 << 30).contains(&store.segment_bytes) {
+            let (key, value) = ("store.segment_bytes", store.segment_bytes);
+            return Err(ConfigError::OutOfBounds { key, value, bounds: "65536 to 1073741824" });
+        }
+        at_least("store.index_cache_bytes_max", store.index_cache_bytes_max, 1 << 20, "1048576 or more")?;
         Ok(self)
     }
 }
@@ -151,6 +177,13 @@ impl EngineConfig {
             cache_bytes_max: self.cache_bytes_max,
             ..crate::engine::Settings::default()
         }
+    }
+}
+
+impl StoreConfig {
+    /// What the embedded store is opened with.
+    pub fn settings(&self) -> StoreSettings {
+        StoreSettings { segment_bytes: self.segment_bytes, index_cache_bytes_max: self.index_cache_bytes_max }
     }
 }
 
@@ -189,5 +222,10 @@ mod tests {
             parse("[limits]\ndrain_ms = 3600001").unwrap_err(),
             "limits.drain_ms = 3600001 is out of bounds: say 0 to 3600000"
         );
+        assert_eq!(
+            parse("[store]\nsegment_bytes = 4096").unwrap_err(),
+            "store.segment_bytes = 4096 is out of bounds: say 65536 to 1073741824"
+        );
+        assert!(parse("[engine]\nmemtable_bytes_max = 65535").unwrap_err().contains("65536 or more"));
     }
 }

@@ -8,7 +8,7 @@ use milepost::disk::RealDisk;
 use milepost::engine::Engine;
 use milepost::random::SystemRandom;
 use milepost::server::{self, telemetry};
-use milepost::store::embedded::{EmbeddedStore, StoreSettings};
+use milepost::store::embedded::EmbeddedStore;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -81,6 +81,6 @@ fn configured(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {
 /// Opens the store, and replays what was not folded.
 fn open(config: &Config) -> Result<Engine, milepost::store::StoreError> {
     let store =
-        EmbeddedStore::open(&config.data_dir, Arc::new(RealDisk), Arc::new(SystemRandom), StoreSettings::default())?;
+        EmbeddedStore::open(&config.data_dir, Arc::new(RealDisk), Arc::new(SystemRandom), config.store.settings())?;
     Engine::open(Arc::new(store), Arc::new(SystemClock), config.engine.settings())
 }
