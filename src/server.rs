@@ -28,9 +28,11 @@ use tonic::transport::server::TcpIncoming;
 
 /// HTTP/2 bytes of one call that may be under way before the server takes them: 64 KiB, the default, would cost a
 /// round trip every 64 KiB of a batch.
-const STREAM_WINDOW_BYTES: u32 = 2 << 20;
-/// HTTP/2 bytes of one connection that may be under way.
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// HTTP/2 bytes of one connection that may be under way. h2 hangs up on a connection whose small frames, waiting,
+/// cost it more than half of this in overhead (256 bytes less their length, each): a stream's window full of batches
+/// of one point costs some 5 MiB, so this is many times that.
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 /// Streams a client may open and reset without the server having looked at them (a rapid-reset attack).
 const PENDING_RESETS_MAX: usize = 32;
 /// Streams the server may reset because of a client's errors before it hangs up.

@@ -46,6 +46,8 @@ pub const OPENINGS_MAX: usize = 20;
 pub const THRESHOLDS_MAX: usize = 10_000;
 /// Units in a calendar's window.
 pub const CALENDAR_COUNT_MAX: u32 = 10_000;
+/// Years in a calendar's window: its edges stay within what a `Time` can say.
+pub const CALENDAR_YEARS_MAX: u32 = 200;
 /// The first instant that input may name: 1900-01-01T00:00:00Z.
 pub const TIME_MIN: Time = Time(-2_208_988_800_000_000_000);
 /// The last instant that input may name: the last nanosecond of the year 2200, in UTC.
@@ -69,8 +71,8 @@ pub const QUESTION_MERGED_POINTS_MAX: u64 = 100_000_000;
 /// The longest stretch whose pace an estimate uses: 365 days.
 pub const ESTIMATE_WINDOW_NANOS_MAX: i64 = 365 * 86_400 * 1_000_000_000;
 /// Points of one series that `ReadPoints` hands on at once.
-pub const READ_RUN_POINTS_MAX: usize = 16_384;
+pub const READ_RUN_POINTS_MAX: usize = 4_096;
 /// Bytes of points after which a message of `ReadPoints` is sent.
-pub const READ_MESSAGE_BYTES: usize = 1 << 20;
+pub const READ_MESSAGE_BYTES: usize = 128 << 10;
 /// Messages of `ReadPoints` that wait for a slow reader.
 pub const READ_MESSAGES_WAITING_MAX: usize = 2;

@@ -14,11 +14,13 @@ const NOTHING: &str = "nothing was counted yet";
 const TOO_LITTLE: &str = "too little history";
 const NO_GROWTH: &str = "the total does not grow";
 const BEYOND: &str = "it lies beyond the year 2200";
+const PAST: &str = "at its pace it would be reached by now: too little came lately";
 
-/// When the group's total, `total` at `end`, may be `remaining` higher; or why nobody can say.
+/// When the group's total, `total` at `end`, may be `remaining` higher; or why nobody can say. Never before `now`.
 pub(super) fn when(
     group: &Group,
     end: Option<Time>,
+    now: Time,
     total: Option<i128>,
     remaining: i128,
 ) -> Result<Result<Estimate, &'static str>, StoreError> {
@@ -38,11 +40,14 @@ pub(super) fn when(
     }
     let at_pace = |stretch: Interval, sum: i128| reached(window.end, remaining, stretch, sum);
     let Some(time) = at_pace(window, flow.sum) else { return Ok(Err(BEYOND)) };
+    if time <= now {
+        return Ok(Err(PAST));
+    }
     let mut times = Vec::with_capacity(4);
     for quarter in quarters(window) {
         times.push(at_pace(quarter, group.flow(counted(group.kind, quarter, window))?.sum));
     }
-    let earliest = times.iter().flatten().min().copied().unwrap_or(time).min(time);
+    let earliest = times.iter().flatten().min().copied().unwrap_or(time).min(time).max(now);
     let latest = times.into_iter().collect::<Option<Vec<Time>>>().and_then(|times| times.into_iter().max());
     Ok(Ok(Estimate { window, time, earliest, latest }))
 }

@@ -153,7 +153,11 @@ impl Filler<'_> {
         let ordinal = highest.map_or(Some(1), |highest| plan.ladder.first_above(highest));
         let Some(threshold) = ordinal.and_then(|ordinal| plan.ladder.rung(ordinal)) else { return Ok(None) };
         let remaining = threshold - last.unwrap_or(0);
-        Ok(Some(Next { threshold, remaining, when: estimate::when(group, plan.end, last, remaining)? }))
+        Ok(Some(Next {
+            threshold,
+            remaining,
+            when: estimate::when(group, plan.end, plan.scene.evaluate_time, last, remaining)?,
+        }))
     }
 }
 

@@ -156,20 +156,29 @@ async fn the_next_one_is_estimated_by_the_pace() {
         next(&rest).await,
         json!({"threshold":"100","remaining":"100","noEstimateReason":"nothing was counted yet"})
     );
-    push(&server, "", "2026-07-01=10").await;
+    push(&server, "", "2026-08-28=10").await;
     assert_eq!(next(&rest).await["noEstimateReason"], "too little history");
     // four days: 10, 20, 10, 0; 60 remain at 10 a day
-    push(&server, "", "2026-07-02=20 2026-07-03=10 2026-07-04=0").await;
+    push(&server, "", "2026-08-29=20 2026-08-30=10 2026-08-31=0").await;
     let told = next(&rest).await;
     assert_eq!(told["remaining"], "60");
     assert_eq!(told["estimate"]["method"], "MEAN_PACE");
-    assert_eq!(cell(&told["estimate"]["window"]), "2026-07-05/2026-07-01");
-    assert_eq!(cell(&told["estimate"]["time"]), "2026-07-11");
-    assert_eq!(cell(&told["estimate"]["earliest"]), "2026-07-08");
+    assert_eq!(cell(&told["estimate"]["window"]), "2026-09-01/2026-08-28");
+    assert_eq!(cell(&told["estimate"]["time"]), "2026-09-07");
+    assert_eq!(cell(&told["estimate"]["earliest"]), "2026-09-04");
     assert_eq!(told["estimate"].get("latest"), None);
     assert_eq!(next(&list("1000bn")).await["noEstimateReason"], "it lies beyond the year 2200");
-    push(&server, "", "2026-07-05=-40").await;
+    push(&server, "", "2026-09-01=-40").await;
     assert_eq!(next(&rest).await["noEstimateReason"], "the total does not grow");
+}
+
+#[tokio::test]
+async fn an_estimate_is_never_in_the_past() {
+    let server = server_with(DAILY).await;
+    push(&server, "", "2026-07-01=10 2026-07-02=20 2026-07-03=10").await;
+    let told = ask(&server, "ListMilestones", &list("50")).await["answer"]["groups"][0]["next"].clone();
+    assert_eq!(told["remaining"], "10");
+    assert_eq!(told["noEstimateReason"], "at its pace it would be reached by now: too little came lately");
 }
 
 #[tokio::test]

@@ -114,3 +114,14 @@ async fn a_stop_ends_streams_after_what_was_taken() {
     drop((send, answers));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_client_that_sends_far_ahead_of_the_answers_is_served() {
+    // Once some 27,000 batches of one point were under way, the connection was hung up on: too many small frames.
+    let server = server().await;
+    let batches: Vec<_> = (0..60_000).map(|i| batch(&format!("far-{i}"), i % 50, i)).collect();
+    let answers = send(&server, batches).await;
+    assert_eq!(answers.len(), 60_000);
+    assert!(answers.iter().enumerate().all(|(i, answer)| answer.request_id == format!("far-{i}")));
+    assert!(answers.iter().all(|answer| matches!(answer.outcome, Some(Outcome::Response(_)))));
+}

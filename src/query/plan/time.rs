@@ -4,7 +4,7 @@ use super::super::ask::{CalendarAsk, Choice, Moment};
 use super::super::fault::{Reason, cut};
 use super::check::Checks;
 use crate::domain::calendar::{Calendar, DateError, MonthDay, Period, Unit, Weekday, Zone};
-use crate::domain::limit::CALENDAR_COUNT_MAX;
+use crate::domain::limit::{CALENDAR_COUNT_MAX, CALENDAR_YEARS_MAX};
 use crate::domain::time::Time;
 
 const WEEKDAYS: [Weekday; 7] = [
@@ -92,7 +92,7 @@ impl Checks {
     /// A calendar, what is unset being the metric's own.
     pub(super) fn calendar(&mut self, ask: &CalendarAsk) -> CalendarParts {
         let unit = self.unit(ask.unit);
-        let count = self.count(ask.count);
+        let count = self.count(unit.map(|(unit, _)| unit), ask.count);
         let zone = self.calendar_zone(&ask.zone);
         let week_start = match usize::try_from(ask.week_start) {
             Ok(0) => self.week_start(),
@@ -136,10 +136,16 @@ impl Checks {
         }
     }
 
-    fn count(&mut self, ask: i32) -> Option<u32> {
-        let count = u32::try_from(ask).ok().filter(|count| *count <= CALENDAR_COUNT_MAX);
+    fn count(&mut self, unit: Option<Unit>, ask: i32) -> Option<u32> {
+        let count_max = match unit {
+            Some(Unit::Year) => CALENDAR_YEARS_MAX,
+            Some(Unit::Quarter) => CALENDAR_YEARS_MAX * 4,
+            Some(Unit::Month) => CALENDAR_YEARS_MAX * 12,
+            Some(Unit::Minute | Unit::Hour | Unit::Day | Unit::Week) | None => CALENDAR_COUNT_MAX,
+        };
+        let count = u32::try_from(ask).ok().filter(|count| *count <= count_max);
         if count.is_none() {
-            let what = format!("{ask} is no count of units: give 1 to {CALENDAR_COUNT_MAX}");
+            let what = format!("{ask} is no count of units: give 1 to {count_max}");
             self.fault(Reason::FieldInvalid, "calendar.count", what, &[("count", ask.to_string())]);
         }
         count.map(|count| count.max(1))

@@ -4,8 +4,8 @@ use crate::domain::limit::{PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX, RESPONSE_BYTES_MAX}
 use crate::service::fault::{Fault, Reason};
 use prost::Message;
 
-/// Bytes of a response left for what is not a row.
-const RESERVE_BYTES: usize = 4_096;
+/// Bytes of a response left for what is neither a row nor the token's key.
+const RESERVE_BYTES: usize = 256;
 
 /// Where a page starts.
 pub struct Start {
@@ -78,7 +78,9 @@ impl<R: Message> Page<R> {
     pub fn push(&mut self, key: String, row: R) -> bool {
         // a field's tag and length before each row
         let bytes = row.encoded_len() + 6;
-        if self.rows.len() == self.rows_max || bytes > self.bytes_left {
+        // the token names the page's last row, in hexadecimal
+        let token_bytes = 2 * key.len();
+        if self.rows.len() == self.rows_max || bytes + token_bytes > self.bytes_left {
             self.more = true;
             return false;
         }
