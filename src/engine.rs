@@ -65,6 +65,9 @@ pub enum ViewError {
         /// The server's clock.
         now: Time,
     },
+    /// What is kept of the component is damaged. Others are served.
+    #[error(transparent)]
+    Damaged(StoreError),
     /// The engine is closed.
     #[error("the engine is closed")]
     Closed,
@@ -167,6 +170,9 @@ impl Engine {
         }
         let component = self.shared.state.load().get(name).cloned();
         let component = component.unwrap_or_else(|| Arc::new(Component::new(name.clone())));
+        if let Some(error) = &component.damaged {
+            return Err(ViewError::Damaged(error.clone()));
+        }
         let (revision, evaluate_time) = match as_of {
             AsOf::Now => (component.revision, now),
             AsOf::Recorded(asked) => (component.revision_at(asked), asked),

@@ -80,6 +80,8 @@ pub struct Committer {
     /// When the last fold failed, and why, where it did.
     fold_failed: Option<(Instant, StoreError)>,
     folded: Position,
+    /// A component is damaged: the log keeps everything, nothing is folded, until a restart finds it whole.
+    damaged: Option<StoreError>,
     /// Nodes of the index that older snapshots may still refer to, and since when no newer one does.
     garbage: VecDeque<(Instant, Vec<u64>)>,
 }
@@ -123,6 +125,7 @@ impl Committer {
             folding: None,
             fold_failed: None,
             folded: opened.folded,
+            damaged: opened.damaged,
             garbage: VecDeque::new(),
         }
     }
@@ -202,6 +205,9 @@ impl Committer {
         group: &mut Group,
     ) -> Result<Ack, Refused> {
         let existing = working.get(&batch.component).cloned();
+        if let Some(error) = existing.as_ref().and_then(|component| component.damaged.clone()) {
+            return Err(error.into());
+        }
         let component = existing.unwrap_or_else(|| Arc::new(Component::new(batch.component.clone())));
         if let Some(memo) = &memo
             && let Some(answer) = self.replay(batch, memo, &component)
@@ -315,8 +321,9 @@ impl Committer {
             self.fold_where_due();
             let left = until.saturating_duration_since(now());
             if self.folding.is_none() || left.is_zero() {
-                return match &self.fold_failed {
-                    Some((_, error)) => Err(error.clone().into()),
+                let failed = self.fold_failed.as_ref().map(|(_, error)| error);
+                return match self.damaged.as_ref().or(failed) {
+                    Some(error) => Err(error.clone().into()),
                     None => Err(Refused::Behind { retry_after_nanos: FOLD_WAIT.as_nanos() as i64 }),
                 };
             }
@@ -330,7 +337,7 @@ impl Committer {
         let due = self.memtable_bytes > settings.memtable_bytes_max
             || self.shared.loader.store().log_bytes() > settings.unfolded_bytes_max;
         let paused = self.fold_failed.as_ref().is_some_and(|(at, _)| now().duration_since(*at) < FOLD_PAUSE);
-        if due && !paused && self.folding.is_none() && self.last_position > self.folded {
+        if due && !paused && self.damaged.is_none() && self.folding.is_none() && self.last_position > self.folded {
             self.start_fold();
         }
     }
@@ -412,6 +419,9 @@ impl Committer {
 
     /// Folds everything committed, and waits for it.
     fn fold_now(&mut self) -> Result<(), StoreError> {
+        if let Some(error) = &self.damaged {
+            return Err(error.clone());
+        }
         while let Some(folding) = self.folding.take() {
             match folding.recv() {
                 Ok(folded) => self.finish_fold(folded)?,
@@ -435,7 +445,8 @@ impl Committer {
 
     fn close(&mut self) -> Result<(), StoreError> {
         self.asks.close();
-        if self.shared.poisoned.load().is_some() {
+        if self.shared.poisoned.load().is_some() || self.damaged.is_some() {
+            // Everything is in the log; the index is not marked as closed, and built anew.
             return Ok(());
         }
         self.fold_now()?;

@@ -18,6 +18,7 @@ use super::tree::Entry;
 use super::tree::child::{Body, Child, Loader, Place, node_key, write_entries};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::Labels;
+use crate::domain::time::Time;
 use crate::store::{FoldWriter, IndexEntry, Position, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -297,13 +298,20 @@ impl Writing<'_> {
         if history.recent.is_empty() {
             return Ok(runs);
         }
-        let together = runs.len() + 1 >= RUNS_MAX;
-        let versions = if together {
-            runs.clear();
-            history.versions(crate::domain::time::Time::MIN, crate::domain::time::Time::MAX, self.loader)?
-        } else {
-            history.recent.iter().map(|(key, point)| (*key, *point)).collect()
+        let all = match runs.len() + 1 >= RUNS_MAX {
+            true => match history.versions(Time::MIN, Time::MAX, self.loader) {
+                // A damaged run stays where it is, under its name; it does not keep others from being stored.
+                Err(StoreError::Damaged { .. }) => None,
+                all => Some(all?),
+            },
+            false => None,
         };
+        let together = all.is_some();
+        if together {
+            runs.clear();
+        }
+        let recent = || history.recent.iter().map(|(key, point)| (*key, *point)).collect();
+        let versions: Vec<_> = all.unwrap_or_else(recent);
         let (first, last) = (versions[0].0.0, versions[versions.len() - 1].0.0);
         let packed = pack_run(versions.iter().map(|(key, point)| (key, point)));
         let at = frames::put_run(&mut *self.writer, component, metric, series, (first, last), together, &packed)?;

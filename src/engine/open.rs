@@ -42,6 +42,8 @@ pub struct Opened {
     pub folded: Position,
     /// Bytes of what the folds do not hold.
     pub memtable_bytes: usize,
+    /// A component is damaged: nothing may be folded, so that the log keeps all that came after the damage.
+    pub damaged: Option<StoreError>,
 }
 
 /// A component while its frames are read.
@@ -50,6 +52,7 @@ struct Building {
     ids: Vec<FrameRef>,
     series: HashMap<u64, SeriesBuilding>,
     changes: BTreeMap<MetricId, Vec<StoredChanges>>,
+    damaged: Option<StoreError>,
 }
 
 /// A series while its frames are read.
@@ -80,8 +83,10 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
             ids: Vec::new(),
             series: HashMap::new(),
             changes: BTreeMap::new(),
+            damaged: None,
         });
-        part.take(line, *at, loader, trusted, ids_from)?;
+        let taken = part.take(line, *at, loader, trusted, ids_from);
+        part.bear(taken)?;
     }
     if trusted {
         read_pages(&mut building, loader)?;
@@ -89,7 +94,7 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
         store.reset_index()?;
     }
     let mut ids = RequestIds::new(settings.request_ids_max, settings.request_id_nanos_min);
-    read_ids(&building, loader, &mut ids)?;
+    read_ids(&mut building, loader, &mut ids)?;
     let mut state = State::new();
     for (name, part) in building {
         let component = part.finish(loader, settings, trusted, folded)?;
@@ -103,14 +108,28 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
         last_record_time: Time::MIN,
         folded,
         memtable_bytes: 0,
+        damaged: None,
     };
     opened.last_record_time =
         opened.state.values().filter_map(|c| c.batches.last()).map(|b| b.record_time).max().unwrap_or(Time::MIN);
     opened.replay(loader, settings)?;
+    opened.damaged = opened.state.values().find_map(|component| component.damaged.clone());
     Ok(opened)
 }
 
 impl Building {
+    /// Damage is this component's affair; anything else ends the opening.
+    fn bear(&mut self, done: Result<(), StoreError>) -> Result<(), StoreError> {
+        match done {
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(%error, component = %self.component.name, "a component is damaged and not served");
+                self.damaged.get_or_insert(error);
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     fn take(
         &mut self,
         line: &Line,
@@ -174,6 +193,10 @@ impl Building {
         trusted: bool,
         folded: Position,
     ) -> Result<Component, StoreError> {
+        if self.damaged.is_some() {
+            self.component.damaged = self.damaged;
+            return Ok(self.component);
+        }
         let names: HashMap<MetricId, _> = self.component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
         let mut touched = std::collections::BTreeSet::new();
         let mut entries: Vec<IndexEntry> = Vec::new();
@@ -181,8 +204,11 @@ impl Building {
             // Series without a record, or of a metric that is gone, are of deleted metrics.
             let Some((record, root, runs)) = building.finish(settings, &names, &self.component) else { continue };
             let Some(name) = names.get(&record.metric) else { continue };
-            if let (Some(root), false) = (&root, trusted) {
-                store_nodes(loader, root, &mut entries)?;
+            if !trusted {
+                if let Some(root) = &root {
+                    store_nodes(loader, root, &mut entries)?;
+                }
+                // Without points too: of some series there is only an opening, or a past.
                 touched.insert((name.clone(), record.labels.clone()));
             }
             if entries.len() >= ENTRIES_AT_ONCE {
@@ -284,19 +310,23 @@ fn read_pages(building: &mut BTreeMap<ComponentName, Building>, loader: &Loader)
 }
 
 fn read_ids(
-    building: &BTreeMap<ComponentName, Building>,
+    building: &mut BTreeMap<ComponentName, Building>,
     loader: &Loader,
     ids: &mut RequestIds,
 ) -> Result<(), StoreError> {
     let mut found = Vec::new();
-    for at in building.values().flat_map(|part| &part.ids) {
-        let bytes = loader.store().read_frame(*at)?;
-        let more = frames::read_ids(&bytes).map_err(|e| StoreError::Damaged {
-            file: format!("request ids {} of the fold that ends at {}", at.number, at.fold.0),
-            offset: 0,
-            what: e.to_string(),
-        })?;
-        found.extend(more);
+    for part in building.values_mut() {
+        for at in std::mem::take(&mut part.ids) {
+            let read = loader.store().read_frame(at).and_then(|bytes| {
+                frames::read_ids(&bytes).map_err(|e| StoreError::Damaged {
+                    file: format!("request ids {} of the fold that ends at {}", at.number, at.fold.0),
+                    offset: 0,
+                    what: e.to_string(),
+                })
+            });
+            let done = read.map(|more| found.extend(more));
+            part.bear(done)?;
+        }
     }
     found.sort_by_key(|(_, id)| id.record_time);
     found.into_iter().for_each(|(fingerprint, id)| ids.insert(fingerprint, id));
@@ -329,13 +359,26 @@ impl Opened {
             offset: 0,
             what: what.to_string(),
         };
+        self.last_position = position;
+        self.last_record_time = self.last_record_time.max(record.record_time);
+        if self.state.get(&record.component).is_some_and(|component| component.damaged.is_some()) {
+            return Ok(());
+        }
         let effect = read_effect(&record.series, &record.body).map_err(|e| bad(&e.to_string()))?;
         let mut component = self
             .state
             .get(&record.component)
             .map_or_else(|| Component::new(record.component.clone()), |c| (**c).clone());
         let mut around = Around { settings, loader, replaced_nodes: &mut self.dirty.replaced_nodes, bytes_added: 0 };
-        effect.apply(&mut component, record.record_time, &mut around)?;
+        match effect.apply(&mut component, record.record_time, &mut around) {
+            Err(error @ StoreError::Damaged { .. }) => {
+                tracing::error!(%error, component = %record.component, "a component is damaged and not served");
+                component.damaged = Some(error);
+                self.state.insert(record.component.clone(), Arc::new(component));
+                return Ok(());
+            }
+            applied => applied?,
+        }
         self.memtable_bytes += around.bytes_added;
         if component.revision != record.revision {
             return Err(bad("its revision does not follow"));
@@ -356,8 +399,6 @@ impl Opened {
             self.dirty.ids.push((record.component.clone(), memo.fingerprint, first));
         }
         self.state.insert(record.component.clone(), Arc::new(component));
-        self.last_position = position;
-        self.last_record_time = self.last_record_time.max(record.record_time);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::definition::Definition;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::Time;
-use crate::store::{FrameRef, Position};
+use crate::store::{FrameRef, Position, StoreError};
 use imbl::{OrdMap, Vector};
 use std::sync::Arc;
 
@@ -38,6 +38,8 @@ pub struct Component {
     pub next_metric: u64,
     /// The next series gets this.
     pub next_series: u64,
+    /// What of it could not be read when it was opened: nothing is answered of it, and nothing taken.
+    pub damaged: Option<StoreError>,
 }
 
 /// A metric.
@@ -172,6 +174,7 @@ impl Component {
             stored_batches: 0,
             next_metric: 1,
             next_series: 1,
+            damaged: None,
         }
     }
 

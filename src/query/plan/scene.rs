@@ -161,6 +161,7 @@ async fn look(engine: &Engine, name: &MetricName, as_of: AsOf) -> Result<(View, 
             let what = format!("{asked} is later than now, {now}; ask for an earlier time");
             Fault::new(Reason::AsOfInFuture, "as_of.time", what).with("time", asked).with("now", now)
         }
+        Err(ViewError::Damaged(error)) => return Err(error.into()),
         Err(ViewError::Closed) => return Err(QueryError::Closed),
     };
     let view = engine.view(&component, AsOf::Now).await.map_err(|_| QueryError::Closed)?;

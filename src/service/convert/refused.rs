@@ -99,6 +99,7 @@ pub fn view(error: &ViewError, field: &str) -> Fault {
         )
         .with("time", asked)
         .with("now", now),
+        ViewError::Damaged(error) => store(error),
         ViewError::Closed => draining(),
     }
 }
