@@ -33,17 +33,18 @@ async fn main() -> ExitCode {
 async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     telemetry::init(&std::env::var("MILEPOST_LOG").unwrap_or_else(|_| "info".to_owned()));
     let config = configured(&args)?;
+    // before the store is touched: a port that is taken is told at once
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     let engine = tokio::task::spawn_blocking({
         let config = config.clone();
         move || open(&config)
     })
     .await??;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
     let address = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    // the socket takes connections from here on
+    // connections that came while the store was opened are taken now
     println!("listening on http://{address}");
     tracing::info!(%address, data_dir = %config.data_dir.display(), "serving");
     let demo = args.demo.then(|| format!("http://{address}"));

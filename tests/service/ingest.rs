@@ -1,6 +1,7 @@
 //! Writing: every form of a batch, and every way it can be refused.
 
 use crate::harness::Server;
+use milepost::proto::v1::*;
 use serde_json::json;
 use tonic_types::StatusExt;
 
@@ -336,4 +337,45 @@ async fn labels_are_exactly_the_metrics() {
         server.call(WRITE, &write(&format!(r#""channel":"web","country":"{long}""#))).await.expect_err("refused");
     let info = status.get_details_error_info().expect("one ErrorInfo");
     assert_eq!(info.metadata["value"].len(), 128);
+}
+
+/// A metric is deleted and made again with its labels in another order, while points come in: none of them is read
+/// with one definition and kept with the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_is_kept_with_the_definition_it_was_read_with() {
+    let server = Server::start().await;
+    let create = |names: &str| format!(r#"{{"metric":{{"name":"pay/race","kind":"GAUGE","labelNames":[{names}]}}}}"#);
+    // large enough that reading it takes as long as deleting and making the metric
+    let times = columns::Times::Regular(RegularTimes { first_unix_nanos: 0, interval_nanos: 1 });
+    let series = SeriesPoints {
+        metric: "pay/race".to_owned(),
+        labels: [("a".to_owned(), "is a".to_owned()), ("b".to_owned(), "is b".to_owned())].into(),
+        points: vec![],
+        columns: Some(Columns { times: Some(times), units: vec![1; 100_000], start_times: vec![] }),
+    };
+    let write = WritePointsRequest { series: vec![series], ..Default::default() };
+    let done = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> = (0..3)
+        .map(|_| {
+            let (mut client, write, done) = (server.ingest(), write.clone(), done.clone());
+            tokio::spawn(async move {
+                while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                    let _ = client.write_points(write.clone()).await;
+                }
+            })
+        })
+        .collect();
+    for i in 0..60 {
+        server.ok(CREATE, &create(if i % 2 == 0 { r#""a","b""# } else { r#""b","a""# })).await;
+        tokio::time::sleep(std::time::Duration::from_millis(i % 7 * 4)).await;
+        let listed = server.ok("CatalogService/ListSeries", r#"{"metric":"pay/race"}"#).await;
+        for series in listed["series"].as_array().into_iter().flatten() {
+            assert_eq!(series["labels"], json!({"a":"is a","b":"is b"}), "round {i}");
+        }
+        server.ok("CatalogService/DeleteMetric", r#"{"name":"pay/race","force":true}"#).await;
+    }
+    done.store(true, std::sync::atomic::Ordering::SeqCst);
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
 }
