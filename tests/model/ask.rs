@@ -12,6 +12,9 @@ pub enum Ask {
     Create(CreateMetricRequest),
     Update(UpdateMetricRequest),
     Delete(DeleteMetricRequest),
+    Metric(GetMetricRequest),
+    Metrics(ListMetricsRequest),
+    Components(ListComponentsRequest),
     Series(ListSeriesRequest),
     Write(WritePointsRequest),
     Retract(RetractPointsRequest),
@@ -33,6 +36,9 @@ pub enum Reply {
     Create(CreateMetricResponse),
     Update(UpdateMetricResponse),
     Delete(DeleteMetricResponse),
+    Metric(GetMetricResponse),
+    Metrics(ListMetricsResponse),
+    Components(ListComponentsResponse),
     Series(ListSeriesResponse),
     Write(WritePointsResponse),
     Retract(RetractPointsResponse),
@@ -46,12 +52,14 @@ pub enum Reply {
 }
 
 impl Ask {
-    /// The metric it is about; of a batch of several, the first.
+    /// The metric it is about; of a batch of several, the first; of a list of metrics, none.
     pub fn metric(&self) -> &str {
         match self {
             Ask::Create(r) => &r.metric.as_ref().expect("a metric is given").name,
             Ask::Update(r) => &r.metric.as_ref().expect("a metric is given").name,
             Ask::Delete(r) => &r.name,
+            Ask::Metric(r) => &r.name,
+            Ask::Metrics(_) | Ask::Components(_) => "",
             Ask::Series(r) => &r.metric,
             Ask::Write(r) => &r.series[0].metric,
             Ask::Retract(r) => &r.metric,
@@ -114,6 +122,9 @@ impl Oracle {
             Ask::Create(r) => Reply::Create(self.create_metric(r, now)?),
             Ask::Update(r) => Reply::Update(self.update_metric(r, now)?),
             Ask::Delete(r) => Reply::Delete(self.delete_metric(r, now)?),
+            Ask::Metric(r) => Reply::Metric(self.get_metric(r)?),
+            Ask::Metrics(r) => Reply::Metrics(self.list_metrics(r)),
+            Ask::Components(_) => Reply::Components(self.list_components()),
             Ask::Series(r) => Reply::Series(self.list_series(r, now)?),
             Ask::Write(r) => Reply::Write(self.write_points(r, now)?),
             Ask::Retract(r) => Reply::Retract(self.retract_points(r, now)?),

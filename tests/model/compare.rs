@@ -15,6 +15,11 @@ use crate::{
 pub fn normal(reply: Reply, metric: Option<&Metric>) -> Reply {
     match reply {
         Reply::Create(r) => Reply::Create(CreateMetricResponse { metric: r.metric.as_ref().map(resolved), ..r }),
+        Reply::Metric(r) => Reply::Metric(GetMetricResponse { metric: r.metric.as_ref().map(resolved) }),
+        Reply::Metrics(r) => {
+            let metrics = r.metrics.iter().map(resolved).collect();
+            Reply::Metrics(ListMetricsResponse { metrics, ..r })
+        }
         Reply::Update(r) => Reply::Update(UpdateMetricResponse { metric: r.metric.as_ref().map(resolved), ..r }),
         Reply::Total(mut r) => {
             r.answer.iter_mut().for_each(answer);
@@ -52,6 +57,24 @@ pub fn normal(reply: Reply, metric: Option<&Metric>) -> Reply {
             Reply::Read(head, series)
         }
         other => other,
+    }
+}
+
+/// What can be said of an estimate without making one: there is one, or the reason why not, and its times are in order.
+pub fn check_estimates(reply: &Reply) {
+    let Reply::Milestones(ListMilestonesResponse { answer: Some(answer), .. }) = reply else { return };
+    for next in answer.groups.iter().filter_map(|facts| facts.next.as_ref()) {
+        match next.when.as_ref().expect("an estimate, or why there is none") {
+            next_milestone::When::NoEstimateReason(reason) => assert!(!reason.is_empty()),
+            next_milestone::When::Estimate(estimate) => {
+                let of = |at: &Option<prost_types::Timestamp>| at.as_ref().map(nanos);
+                let (time, window) = (of(&estimate.time).expect("a time"), estimate.window.as_ref().expect("a window"));
+                assert!(!estimate.method.is_empty());
+                assert!(of(&window.start_time) < of(&window.end_time), "{estimate:?}");
+                assert!(of(&estimate.earliest).expect("an earliest") <= time, "{estimate:?}");
+                assert!(of(&estimate.latest).is_none_or(|latest| latest >= time), "{estimate:?}");
+            }
+        }
     }
 }
 

@@ -109,9 +109,9 @@ impl World {
     pub fn step(&mut self, seed: u64, oracle: &Oracle) -> Step {
         let mut chance = Chance::new(seed);
         match chance.within(0, 100) {
-            0..57 => Step::Ask(Box::new(self.change(&mut chance, oracle, true))),
-            57..59 => Step::Fold,
-            59..60 => Step::Restart { index_lost: chance.percent(30) },
+            0..54 => Step::Ask(Box::new(self.change(&mut chance, oracle, true))),
+            54..57 => Step::Fold,
+            57..60 => Step::Restart { index_lost: chance.percent(30) },
             _ => Step::Ask(Box::new(self.ask(&mut chance, oracle))),
         }
     }

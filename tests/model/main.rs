@@ -8,6 +8,7 @@ mod generate;
 mod laws;
 mod oracle;
 mod race;
+mod regressions;
 mod run;
 mod serve;
 mod server;

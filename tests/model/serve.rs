@@ -73,6 +73,21 @@ impl<C: CatalogService, I: IngestService, Q: QueryService> Served<C, I, Q> {
             Ask::Write(r) => Reply::Write(ingest.write_points(Request::new(r.clone())).await?.into_inner()),
             Ask::Retract(r) => Reply::Retract(ingest.retract_points(Request::new(r.clone())).await?.into_inner()),
             Ask::Opening(r) => Reply::Opening(ingest.set_opening_balance(Request::new(r.clone())).await?.into_inner()),
+            Ask::Metric(r) => Reply::Metric(catalog.get_metric(Request::new(r.clone())).await?.into_inner()),
+            Ask::Metrics(r) => Reply::Metrics(pages!(
+                |r| catalog.list_metrics(r),
+                r,
+                metrics,
+                |whole: &mut ListMetricsResponse, page: ListMetricsResponse| whole.metrics.extend(page.metrics)
+            )),
+            Ask::Components(r) => Reply::Components(pages!(
+                |r| catalog.list_components(r),
+                r,
+                components,
+                |whole: &mut ListComponentsResponse, page: ListComponentsResponse| {
+                    whole.components.extend(page.components);
+                }
+            )),
             Ask::Series(r) => Reply::Series(pages!(
                 |r| catalog.list_series(r),
                 r,

@@ -66,6 +66,14 @@ impl World {
                 Ask::Read(request)
             }
             91..97 => self.changes(chance, oracle, metric, selection, page_size),
+            97 => match chance.within(0, 3) {
+                0 => Ask::Metric(GetMetricRequest { name: metric.name.clone() }),
+                1 => Ask::Components(ListComponentsRequest { page_size, page_token: String::new() }),
+                _ => {
+                    let component = chance.pick(&["", "c", "d"]).to_owned();
+                    Ask::Metrics(ListMetricsRequest { component, page_size, page_token: String::new() })
+                }
+            },
             _ => Ask::Series(ListSeriesRequest {
                 metric: metric.name.clone(),
                 filters: filters(chance, metric),

@@ -84,6 +84,7 @@ pub fn puts(metric: &Metric, entry: &SeriesPoints) -> Vec<Result<(Nanos, Put), R
     puts.into_iter().map(|put| put.and_then(checked)).collect()
 }
 
+/// A point's fields in their order: the first fault is told.
 fn of_point(metric: &Metric, point: &Point) -> Result<(Nanos, Put), Refused> {
     let zone = calendar::time_zone(&metric.time_zone);
     let at = match &point.at {
@@ -91,12 +92,14 @@ fn of_point(metric: &Metric, point: &Point) -> Result<(Nanos, Put), Refused> {
         Some(point::At::Time(time)) => nanos(time),
         Some(point::At::Date(text)) => instant_of_date(&zone, text)?,
     };
+    check_boundary(metric, at)?;
+    let value = decimal::parse(&point.value, metric.scale).map_err(Refused::form)?;
     let end = match &point.end {
         None => None,
+        Some(_) if metric.kind() != metric::Kind::Delta => return Err(Refused::form(Reason::KindDiffers)),
         Some(point::End::EndTime(time)) => Some(nanos(time)),
         Some(point::End::EndDate(text)) => Some(instant_of_date(&zone, text)?),
     };
-    let value = decimal::parse(&point.value, metric.scale).map_err(Refused::form)?;
     let start = point.start_time.as_ref().map(nanos);
     Ok((at, Put { value, end, start, restated: point.restated }))
 }
@@ -135,28 +138,29 @@ fn of_columns(metric: &Metric, columns: &Columns) -> Result<Vec<(Nanos, Put)>, R
     Ok(times.into_iter().enumerate().map(|(i, at)| (at, put(i))).collect())
 }
 
-/// The faults of form that depend on the metric's definition.
-fn check(metric: &Metric, at: Nanos, put: &Put) -> Result<(), Refused> {
-    let kind = metric.kind();
-    if put.end.is_some() && kind != metric::Kind::Delta {
-        return Err(Refused::form(Reason::KindDiffers));
+/// A DELTA metric's times are boundaries of its period.
+fn check_boundary(metric: &Metric, at: Nanos) -> Result<(), Refused> {
+    let rule = Rule::of_metric(metric).filter(|_| metric.kind() == metric::Kind::Delta);
+    if rule.is_some_and(|rule| !rule.is_boundary(at)) {
+        return Err(Refused::form(Reason::Misaligned));
     }
-    if (put.start.is_some() || put.restated) && kind != metric::Kind::Cumulative {
+    Ok(())
+}
+
+/// The other faults of form that depend on the metric's definition.
+fn check(metric: &Metric, at: Nanos, put: &Put) -> Result<(), Refused> {
+    check_boundary(metric, at)?;
+    if let Some(end) = put.end {
+        check_boundary(metric, end)?;
+        if end <= at {
+            return Err(Refused::form(Reason::IntervalEmpty));
+        }
+    }
+    if (put.start.is_some() || put.restated) && metric.kind() != metric::Kind::Cumulative {
         return Err(Refused::form(Reason::KindDiffers));
     }
     if put.start.is_some_and(|start| start > at) {
         return Err(Refused::form(Reason::FieldInvalid));
-    }
-    if kind == metric::Kind::Delta {
-        if let Some(rule) = Rule::of_metric(metric) {
-            let off = |time: &Nanos| !rule.is_boundary(*time);
-            if off(&at) || put.end.as_ref().is_some_and(off) {
-                return Err(Refused::form(Reason::Misaligned));
-            }
-        }
-        if put.end.is_some_and(|end| end <= at) {
-            return Err(Refused::form(Reason::IntervalEmpty));
-        }
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use milepost::proto::v1::*;
 
-use super::{Life, Nanos, Oracle, Refused, Row, calendar::Rule, nanos, select, timestamp};
+use super::{Book, Life, Nanos, Oracle, Refused, Row, calendar::Rule, nanos, select, timestamp};
 
 impl Oracle {
     pub fn create_metric(&mut self, request: &CreateMetricRequest, now: i64) -> Result<CreateMetricResponse, Refused> {
@@ -79,6 +79,30 @@ impl Oracle {
         book.changes.retain(|c| c.metric != request.name || c.kind == change::Kind::Metric);
         self.note_metric(&request.name, revision, Some(0), None);
         Ok(DeleteMetricResponse { revision })
+    }
+
+    pub fn get_metric(&self, request: &GetMetricRequest) -> Result<GetMetricResponse, Refused> {
+        Ok(GetMetricResponse { metric: Some(self.life(&request.name)?.metric().clone()) })
+    }
+
+    pub fn list_metrics(&self, request: &ListMetricsRequest) -> ListMetricsResponse {
+        let asked = |(name, _): &(&String, _)| request.component.is_empty() || request.component == **name;
+        let books = self.books.iter().filter(asked);
+        let mut metrics: Vec<Metric> =
+            books.flat_map(|(_, book)| book.metrics.values().map(|life| life.metric().clone())).collect();
+        metrics.sort_by(|a, b| a.name.cmp(&b.name));
+        ListMetricsResponse { metrics, next_page_token: String::new() }
+    }
+
+    /// Those that have, or had, a metric.
+    pub fn list_components(&self) -> ListComponentsResponse {
+        let books = self.books.iter().filter(|(_, book)| book.revision() > 0);
+        let component = |(name, book): (&String, &Book)| Component {
+            name: name.clone(),
+            metric_count: book.metrics.len() as i64,
+            revision: book.revision(),
+        };
+        ListComponentsResponse { components: books.map(component).collect(), next_page_token: String::new() }
     }
 
     pub fn list_series(&self, request: &ListSeriesRequest, _now: i64) -> Result<ListSeriesResponse, Refused> {
