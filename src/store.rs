@@ -134,8 +134,8 @@ pub enum StoreError {
         /// What the system said.
         cause: String,
     },
-    /// An earlier sync failed. Restart.
-    #[error("the log takes no more writes: an earlier sync failed ({cause}); restart to recover")]
+    /// An earlier failure left it open what is on the disk. Restart.
+    #[error("no more writes are taken since this: {cause}; restart to recover")]
     Poisoned {
         /// The first failure.
         cause: String,

@@ -46,11 +46,16 @@ impl Default for StoreSettings {
     }
 }
 
+/// A fold is begun only where there is room for this part of a segment beside it.
+const ROOM_PART: u64 = 4;
+
 /// See the module.
 pub struct EmbeddedStore {
     log: Log,
     folds: Arc<Folds>,
     index: Index,
+    /// What the index may grow by in any fold.
+    room_bytes: u64,
     /// Dropped last, so that another process finds everything done.
     lock: Mutex<Option<Lock>>,
 }
@@ -81,7 +86,7 @@ impl EmbeddedStore {
         let reach = folds.reach();
         let log = Log::open(disk.clone(), random, at("log"), store, segment_bytes, reach)?;
         let index = Index::open(disk, at("index"), store, index_cache_bytes_max, reach)?;
-        Ok(EmbeddedStore { log, folds, index, lock: Mutex::new(Some(lock)) })
+        Ok(EmbeddedStore { log, folds, index, room_bytes: segment_bytes / ROOM_PART, lock: Mutex::new(Some(lock)) })
     }
 }
 
@@ -159,6 +164,8 @@ impl Store for EmbeddedStore {
     }
 
     fn begin_fold(&self, through: Position) -> Result<Box<dyn FoldWriter>, StoreError> {
+        // What a fold adds to the index is a part of what it takes from the log.
+        self.index.check_room(self.room_bytes + self.log.bytes() / 2)?;
         Ok(Box::new(self.folds.begin(through)?))
     }
 

@@ -7,7 +7,7 @@
 pub mod marker;
 pub mod value;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Open};
 use crate::store::embedded::failed::{damaged, failed};
 use crate::store::{IndexEntry, IndexState, Position, StoreError};
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 use value::{CHUNK_BYTES_MAX, Stored, chunk_key, decode_chunk, encode_chunk};
 
 const PREFIX: &str = "sled-";
+/// Zeros that are there only while it is looked whether there is room for them.
+const ROOM_NAME: &str = "room.tmp";
 /// How long closing waits for readers and for sled's threads; after it the index counts as not closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
@@ -54,6 +56,10 @@ impl Index {
         cache_bytes: u64,
         reach: Position,
     ) -> Result<Index, StoreError> {
+        let room = dir.join(ROOM_NAME);
+        if disk.exists(&room).map_err(failed("look for", &room))? {
+            disk.remove(&room).map_err(failed("remove", &room))?;
+        }
         let marker = marker::take(disk.as_ref(), &dir)?;
         let believed = marker.filter(|marker| {
             let path = dir.join(format!("{PREFIX}{}", marker.number));
@@ -188,6 +194,16 @@ impl Index {
         Ok(())
     }
 
+    /// Whether the disk has room for `bytes` more: sled cannot go on after it met a full disk, so a fold that would
+    /// lead it there is not begun. Costs writing zeros, which are gone before they reach the disk.
+    pub fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+        let path = self.dir.join(ROOM_NAME);
+        let file = self.disk.open(&path, Open::CreateOrOpen).map_err(failed("create", &path))?;
+        let filled = file.fill_with_zeros(bytes).map_err(failed("write", &path));
+        self.disk.remove(&path).map_err(failed("remove", &path))?;
+        filled
+    }
+
     /// See [`crate::store::Store::close`]. Costs syncing and reading all of the index.
     pub fn close(&self, through: Position) -> Result<(), StoreError> {
         let _alone = self.writing.lock().expect("writing the index does not panic");
@@ -265,7 +281,7 @@ fn drop_when_alone(mut sled: Arc<Sled>, until: Instant) -> Result<(), StoreError
 /// Waits until sled's threads have let go of its file: it holds a lock on it to the end.
 fn wait_for_file(disk: &dyn Disk, path: &Path, until: Instant) -> Result<(), StoreError> {
     let db = path.join("db");
-    let file = disk.open(&db, crate::disk::Open::Read).map_err(failed("open", &db))?;
+    let file = disk.open(&db, Open::Read).map_err(failed("open", &db))?;
     while !file.try_lock().map_err(failed("lock", &db))? {
         if Instant::now() >= until {
             return Err(not_closed(path));
