@@ -38,6 +38,15 @@ enum Moment {
     Trimmed,
 }
 
+/// How a server's life ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// kill -9.
+    Kill,
+    /// Told to stop; it ends by itself.
+    Signal(&'static str),
+}
+
 /// What a campaign came to.
 #[derive(Default, Debug)]
 pub struct Figures {
@@ -53,6 +62,8 @@ pub struct Figures {
     pub snapshots_asked_again: u64,
     pub points: u64,
     pub openings: Vec<Duration>,
+    /// From a signal to the end.
+    pub stops: Vec<Duration>,
 }
 
 /// A campaign on one directory.
@@ -97,8 +108,8 @@ impl Campaign {
         served
     }
 
-    /// Opens, checks, writes, kills.
-    pub async fn round(&mut self, number: u64) {
+    /// Opens, checks, writes, and ends.
+    pub async fn round(&mut self, number: u64, end: End) {
         let served = self.start();
         let channel = served.channel();
         if number == 0 {
@@ -122,7 +133,16 @@ impl Campaign {
         let (segments_before, folds_before) = (files(&log, ".log"), files(&folds, ".fold").len());
         self.wait_for(moment, &sight, &log, &folds).await;
         sight.killed.store(true, Ordering::SeqCst);
-        served.kill();
+        match end {
+            End::Kill => served.kill(),
+            End::Signal(name) => {
+                let began = Instant::now();
+                served.signal(name);
+                let status = served.wait().await;
+                assert!(status.success(), "{status}");
+                self.figures.stops.push(began.elapsed());
+            }
+        }
         for writer in writers {
             self.books.push(writer.await.expect("a writer does not panic"));
         }

@@ -1,6 +1,6 @@
 //! The campaign of every `cargo test`: 20 kills. `MILEPOST_CRASH_KILLS` and `MILEPOST_CRASH_SEED` say otherwise.
 
-use crate::campaign::Campaign;
+use crate::campaign::{Campaign, End};
 use std::time::{Duration, Instant};
 
 fn number(name: &str, default: u64) -> u64 {
@@ -14,7 +14,7 @@ async fn nothing_acknowledged_is_lost_to_kills() {
     let began = Instant::now();
     let mut campaign = Campaign::new(seed);
     for round in 0..kills {
-        campaign.round(round).await;
+        campaign.round(round, End::Kill).await;
     }
     campaign.end().await;
     let figures = &campaign.figures;

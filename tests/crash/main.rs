@@ -3,9 +3,14 @@
 mod book;
 mod campaign;
 mod damage;
+mod full;
 mod index;
 mod kills;
+mod mount;
 mod process;
 mod questions;
+mod revision;
 mod round;
+mod starting;
 mod stock;
+mod stopping;
