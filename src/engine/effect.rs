@@ -55,9 +55,10 @@ pub struct Memo {
 }
 
 /// What it does.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub enum Deed {
     /// Nothing changed; only the request id is remembered.
+    #[default]
     Nothing,
     /// Points of series.
     Points(Vec<SeriesDeed>),

@@ -25,11 +25,14 @@ pub struct Judged {
 }
 
 /// What a judge of one kind of change finds.
+#[derive(Default)]
 struct Finding {
     deed: Deed,
     added: bool,
     counts: [u64; 3],
     definition: Option<Arc<Definition>>,
+    /// Faults that were found without doing the deed; what has one is not in the deed.
+    faults: Vec<Fault>,
     /// Keys whose neighbours are to be looked at once the deed is done.
     checks: Vec<result::Check>,
 }
@@ -66,7 +69,8 @@ pub fn judge(
     };
     let mut next = component.clone();
     effect.apply(&mut next, record_time, around)?;
-    let faults = result::check(&next, &found.checks, around)?;
+    let mut faults = found.faults;
+    faults.extend(result::check(&next, &found.checks, around)?);
     refuse(faults)?;
     let [accepted, unchanged, corrected] = found.counts;
     let revision = if batch.validate_only { component.revision } else { next.revision };

@@ -379,3 +379,18 @@ async fn a_batch_is_kept_with_the_definition_it_was_read_with() {
         writer.await.expect("no panic");
     }
 }
+
+#[tokio::test]
+async fn faults_of_adding_do_not_hide_faults_of_overlapping() {
+    let server = Server::start().await;
+    let metric = r#"{"metric":{"name":"pay/daily","kind":"DELTA","period":"P1D"}}"#;
+    server.ok("CatalogService/CreateMetric", metric).await;
+    let write =
+        |rest: &str, points: &str| format!(r#"{{{rest}"series":[{{"metric":"pay/daily","points":[{points}]}}]}}"#);
+    let there = r#"{"date":"2026-08-01","value":"1"},{"date":"2026-08-05","end_date":"2026-08-08","value":"1"}"#;
+    server.ok("IngestService/WritePoints", &write("", there)).await;
+    let added = r#"{"date":"2026-08-06","value":"1"},{"date":"2026-08-01","end_date":"2026-08-03","value":"1"}"#;
+    let told = server.refused("IngestService/WritePoints", &write(r#""mode":"ADD","request_id":"a","#, added)).await;
+    assert!(told.starts_with("FAILED_PRECONDITION PERIODS_OVERLAP series[0].points[0].date"), "{told}");
+    assert!(told.contains("(and 1 more fault)"), "{told}");
+}

@@ -10,7 +10,7 @@ use crate::engine::state::{Component, Metric};
 use std::sync::Arc;
 
 fn finding(deed: Deed, definition: Option<Arc<Definition>>) -> Finding {
-    Finding { deed, added: false, counts: [0; 3], definition, checks: Vec::new() }
+    Finding { deed, definition, ..Finding::default() }
 }
 
 fn fault<T>(what: FaultKind) -> Result<T, Refused> {

@@ -16,8 +16,7 @@ pub(super) fn judge(
     opening: Option<(Time, i64)>,
     note: &str,
 ) -> Result<Finding, Refused> {
-    let mut found =
-        Finding { deed: Deed::Nothing, added: false, counts: [1, 0, 0], definition: None, checks: Vec::new() };
+    let mut found = Finding { counts: [1, 0, 0], ..Finding::default() };
     let Some(metric) = component.metrics.get(name) else {
         let what = FaultKind::MetricNotFound(name.clone());
         refuse(vec![Fault { at: (0, 0), labels: None, what }])?;

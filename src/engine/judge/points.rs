@@ -1,7 +1,7 @@
 //! SET and ADD.
 
+use super::Finding;
 use super::result::Check;
-use super::{Finding, refuse};
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::Time;
@@ -20,16 +20,14 @@ pub(super) fn judge(
     writes: &[SeriesWrite],
     around: &mut Around,
 ) -> Result<Finding, Refused> {
-    let mut faults = Vec::new();
-    let mut found =
-        Finding { deed: Deed::Nothing, added: mode == Mode::Add, counts: [0; 3], definition: None, checks: Vec::new() };
+    let mut found = Finding { added: mode == Mode::Add, ..Finding::default() };
     let mut deeds = Vec::new();
     let mut next_series = component.next_series;
     for write in writes {
         found.counts[0] += write.points.len() as u64;
         let Some(metric) = component.metrics.get(&write.metric) else {
             let what = FaultKind::MetricNotFound(write.metric.clone());
-            faults.push(Fault { at: write.origin.of(0), labels: None, what });
+            found.faults.push(Fault { at: write.origin.of(0), labels: None, what });
             continue;
         };
         let series = metric.series.get(&write.labels);
@@ -41,13 +39,12 @@ pub(super) fn judge(
             |s| s.id,
         );
         let key = SeriesKey { metric: write.metric.clone(), metric_id: metric.id, id, labels: write.labels.clone() };
-        let changes = changes(series, mode, write, around.loader, &mut found.counts, &mut faults)?;
+        let changes = changes(series, mode, write, around.loader, &mut found.counts, &mut found.faults)?;
         if !changes.is_empty() {
             check_for(&mut found.checks, metric.definition().kind, series, write, &key, &changes);
             deeds.push(SeriesDeed { key, changes });
         }
     }
-    refuse(faults)?;
     if !deeds.is_empty() {
         found.deed = Deed::Points(deeds);
     }

@@ -23,7 +23,7 @@ pub(super) fn judge(
     what: &Retraction,
     around: &mut Around,
 ) -> Result<Finding, Refused> {
-    let mut found = Finding { deed: Deed::Nothing, added: false, counts: [0; 3], definition: None, checks: Vec::new() };
+    let mut found = Finding::default();
     let Some(metric) = component.metrics.get(name) else {
         let what = FaultKind::MetricNotFound(name.clone());
         refuse(vec![Fault { at: (0, 0), labels: None, what }])?;
