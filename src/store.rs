@@ -125,7 +125,7 @@ pub enum StoreError {
         file: String,
     },
     /// The disk failed. After a failed sync nothing is written any more until a restart.
-    #[error("{operation} of {file} failed: {cause}")]
+    #[error("cannot {operation} {file}: {cause}")]
     Io {
         /// The operation.
         operation: &'static str,

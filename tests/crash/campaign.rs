@@ -192,7 +192,9 @@ impl Campaign {
             }
             tokio::time::sleep(Duration::from_micros(300)).await;
         }
-        tokio::time::sleep(Duration::from_micros(self.draw(2_000))).await;
+        if moment != Moment::Folding {
+            tokio::time::sleep(Duration::from_micros(self.draw(2_000))).await;
+        }
     }
 
     fn keep(&mut self, taken: Vec<Snapshot>) {
