@@ -8,6 +8,7 @@ pub mod config;
 pub mod disk;
 pub mod domain;
 pub mod engine;
+pub mod planted;
 pub mod proto;
 pub mod query;
 pub mod random;
