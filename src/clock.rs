@@ -1,8 +1,10 @@
 //! The only door to the time of day, so that tests can set it.
 
+#![allow(clippy::disallowed_methods)]
+
 use crate::domain::time::Time;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Says what time it is.
 pub trait Clock: Send + Sync + 'static {
@@ -16,10 +18,15 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Time {
-        #[allow(clippy::disallowed_methods)] // this is the door
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Time(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
     }
+}
+
+/// A moment on a clock that never goes back and says no time of day: for how long things take and may take. Nothing
+/// that is kept or answered depends on it.
+pub fn instant() -> Instant {
+    Instant::now()
 }
 
 /// A clock that stands still until it is moved.

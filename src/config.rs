@@ -128,6 +128,7 @@ impl Default for StoreConfig {
 
 impl Config {
     /// Reads a TOML file. `validate` it when the command line has had its say.
+    #[expect(clippy::disallowed_methods, reason = "the file is the user's, not the store's")]
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;

@@ -1,6 +1,8 @@
 //! The only door to files, so that a test can put faults in. (sled keeps its own door to the index: whatever it
 //! does there, the index is believed only after [`Disk`] has synced and read every byte of it.)
 
+#![allow(clippy::disallowed_methods)]
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -38,6 +40,9 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Puts the names of a directory on stable storage.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Names this run of the machine: another one after every restart of it. What was written and not synced is
+    /// gone only where this is another.
+    fn boot_id(&self) -> io::Result<String>;
 }
 
 /// An open file. Reads and writes say where, so that one handle serves many threads.
@@ -129,6 +134,10 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn boot_id(&self) -> io::Result<String> {
+        Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
     }
 }
 

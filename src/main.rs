@@ -1,5 +1,7 @@
 //! The one binary: parse, then serve (build, listen, drain) or be a client.
 
+#![deny(clippy::disallowed_methods)]
+
 use clap::Parser;
 use milepost::cli::{self, Cli, Command, ServeArgs};
 use milepost::clock::SystemClock;

@@ -1,5 +1,7 @@
 //! The only door to chance, so that a test can repeat itself.
 
+#![allow(clippy::disallowed_methods)]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Gives bytes that nobody can foretell.

@@ -9,7 +9,7 @@ use super::fold::{Dirty, Fold, Folded};
 use super::judge::judge;
 use super::state::Component;
 use super::tree::child::{Loader, node_key};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
 use crate::store::{Commit, Committed, Position, Record, StoreError};
@@ -316,10 +316,10 @@ impl Committer {
     /// Whether the memtable may grow; waits a while for folds where it may not.
     fn wait_for_room(&mut self) -> Result<(), Refused> {
         let bound = self.shared.settings.memtable_bytes_max.saturating_mul(2);
-        let until = now() + FOLD_WAIT;
+        let until = clock::instant() + FOLD_WAIT;
         while self.memtable_bytes > bound {
             self.fold_where_due();
-            let left = until.saturating_duration_since(now());
+            let left = until.saturating_duration_since(clock::instant());
             if self.folding.is_none() || left.is_zero() {
                 let failed = self.fold_failed.as_ref().map(|(_, error)| error);
                 return match self.damaged.as_ref().or(failed) {
@@ -336,7 +336,7 @@ impl Committer {
         let settings = &self.shared.settings;
         let due = self.memtable_bytes > settings.memtable_bytes_max
             || self.shared.loader.store().log_bytes() > settings.unfolded_bytes_max;
-        let paused = self.fold_failed.as_ref().is_some_and(|(at, _)| now().duration_since(*at) < FOLD_PAUSE);
+        let paused = self.fold_failed.as_ref().is_some_and(|(at, _)| clock::instant().duration_since(*at) < FOLD_PAUSE);
         if due && !paused && self.damaged.is_none() && self.folding.is_none() && self.last_position > self.folded {
             self.start_fold();
         }
@@ -378,7 +378,7 @@ impl Committer {
         self.folding = None;
         self.fold_failed = self.finish_fold(folded).err().map(|error| {
             tracing::warn!(%error, "a fold failed; it will be tried again");
-            (now(), error)
+            (clock::instant(), error)
         });
     }
 
@@ -407,7 +407,7 @@ impl Committer {
 
     /// Removes nodes that were replaced long enough ago for no query to hold them.
     fn drop_garbage(&mut self, replaced: Vec<u64>) -> Result<(), StoreError> {
-        let now = now();
+        let now = clock::instant();
         self.garbage.push_back((now, replaced));
         let mut entries = Vec::new();
         while self.garbage.front().is_some_and(|(since, _)| now.duration_since(*since) > SNAPSHOT_TIME_MAX) {
@@ -475,11 +475,6 @@ impl Group {
             }),
         }
     }
-}
-
-/// For how long ago things were; what time it is the clock says.
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// What is remembered of an answer.

@@ -1,6 +1,7 @@
 //! The caller's deadline (`grpc-timeout`), told as DEADLINE_EXCEEDED: tonic's own timer, which cannot be switched
 //! off, says CANCELLED.
 
+use crate::clock;
 use crate::service::status::deadline_passed;
 use http::{HeaderMap, Request, Response};
 use std::future::Future;
@@ -65,7 +66,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         // fixed here, not when first polled: tonic's own timer starts right after this call
         let timeout = timeout(request.headers()).map(|timeout| timeout.saturating_sub(HEAD_START));
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let deadline = timeout.and_then(|timeout| Instant::from_std(clock::instant()).checked_add(timeout));
         let answer = self.0.call(request);
         Box::pin(async move {
             match deadline {

@@ -1,11 +1,12 @@
 //! A span a call, and one line when it ends: method, peer, duration, code.
 
 use super::body::{code_of, watched};
+use crate::clock;
 use http::{Request, Response};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::time::Instant;
+use std::time::Instant;
 use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
@@ -41,7 +42,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let started = Instant::now();
+        let started = clock::instant();
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(|info| info.remote_addr());
         let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
         let span = tracing::info_span!("call", method = request.uri().path(), peer);

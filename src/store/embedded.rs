@@ -204,7 +204,8 @@ impl Store for EmbeddedStore {
     fn close(&self, through: Position) -> Result<(), StoreError> {
         self.log.close();
         let closed = self.index.close(through);
-        self.lock.lock().expect("nothing panics while it holds the lock").take();
-        closed
+        let lock = self.lock.lock().expect("nothing panics while it holds the lock").take();
+        // An index that was not closed is built anew; the next opening should say why.
+        closed.and_then(|()| lock.map_or(Ok(()), Lock::release))
     }
 }

@@ -32,6 +32,7 @@ struct Sim {
     /// What was done to names and is not synced.
     unsynced: Vec<(PathBuf, Option<Option<usize>>)>,
     handles: u64,
+    boots: u64,
     fault: Option<(u64, Fault)>,
     dead: bool,
 }
@@ -75,6 +76,7 @@ impl SimDisk {
             names,
             unsynced: Vec::new(),
             handles: 0,
+            boots: 1,
             fault: None,
             dead: false,
         })))
@@ -98,6 +100,7 @@ impl SimDisk {
         if !power_cut {
             return;
         }
+        sim.boots += 1;
         for inode in &mut sim.inodes {
             inode.tear(&sim.random);
             inode.content = inode.durable.clone();
@@ -230,6 +233,10 @@ impl Disk for SimDisk {
         sim.change()?;
         sim.set_name(path, None);
         Ok(())
+    }
+
+    fn boot_id(&self) -> io::Result<String> {
+        Ok(format!("boot {}", self.sim().boots))
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {

@@ -7,6 +7,7 @@
 pub mod marker;
 pub mod value;
 
+use crate::clock;
 use crate::disk::{Disk, Open};
 use crate::store::embedded::failed::{damaged, failed};
 use crate::store::{IndexEntry, IndexState, Position, StoreError};
@@ -211,7 +212,7 @@ impl Index {
             return Err(closed(&self.dir));
         };
         let (path, number) = (sled.path.clone(), sled.number);
-        let until = Instant::now() + CLOSE_WAIT;
+        let until = clock::instant() + CLOSE_WAIT;
         sled.db.flush().map_err(|e| sled.failed("flush", e))?;
         drop_when_alone(sled, until)?;
         wait_for_file(self.disk.as_ref(), &path, until)?;
@@ -271,7 +272,7 @@ fn drop_when_alone(mut sled: Arc<Sled>, until: Instant) -> Result<(), StoreError
         match Arc::try_unwrap(sled) {
             // sled syncs when it is dropped, and panics where that fails.
             Ok(alone) => return catch_unwind(AssertUnwindSafe(|| drop(alone))).map_err(|_| not_closed(&path)),
-            Err(shared) if Instant::now() < until => sled = shared,
+            Err(shared) if clock::instant() < until => sled = shared,
             Err(_) => return Err(not_closed(&path)),
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -283,7 +284,7 @@ fn wait_for_file(disk: &dyn Disk, path: &Path, until: Instant) -> Result<(), Sto
     let db = path.join("db");
     let file = disk.open(&db, Open::Read).map_err(failed("open", &db))?;
     while !file.try_lock().map_err(failed("lock", &db))? {
-        if Instant::now() >= until {
+        if clock::instant() >= until {
             return Err(not_closed(path));
         }
         std::thread::sleep(Duration::from_millis(1));
