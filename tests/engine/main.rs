@@ -2,6 +2,9 @@
 //! at random revisions. Small blocks and fan-outs, so that trees get deep with few points.
 
 mod behind;
+mod old_version;
+mod story;
+mod told;
 
 use milepost::clock::ManualClock;
 use milepost::domain::calendar::{MonthDay, Period, Weekday, Zone};

@@ -1,0 +1,135 @@
+//! Data directories as earlier versions left them, kept here for ever: each is opened, and tells what it told then.
+//!
+//! `fixtures/v1/` holds a directory without its index, as after a kill, and `told.txt`: every question and its
+//! answer. A fixture of a new version: `MILEPOST_MAKE_FIXTURE=tests/engine/fixtures/v2 cargo test --test engine
+//! makes_a_fixture`.
+
+use super::story::{self, BEGIN, Step};
+use super::told::{HOUR, everything};
+use milepost::clock::ManualClock;
+use milepost::disk::RealDisk;
+use milepost::domain::time::Time;
+use milepost::engine::Engine;
+use milepost::random::SeededRandom;
+use milepost::store::embedded::EmbeddedStore;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A day after nothing, so that the request ids are remembered.
+const LATER: Time = Time(BEGIN.0 + 20 * HOUR);
+/// Every so many revisions are asked.
+const STEP: usize = 8;
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine/fixtures")
+}
+
+/// What a fixture tells, as text.
+async fn told(engine: &Engine) -> String {
+    let mut text = String::new();
+    for (asked, answer) in everything(engine, STEP).await {
+        let answer = answer.unwrap_or_else(|error| panic!("{asked}: {error}"));
+        writeln!(text, "{asked}: {answer}").expect("a text can be written to");
+    }
+    for batch in story::remembered() {
+        let id = batch.request_id.clone();
+        let ack = engine.write(batch).await.expect("the first answer");
+        assert!(ack.replayed, "{id}");
+        let counts = (ack.accepted, ack.unchanged, ack.corrected);
+        writeln!(text, "{id} again: revision {}, {counts:?}", ack.revision).expect("a text can be written to");
+    }
+    text
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("it can be made");
+    for entry in fs::read_dir(from).expect("it can be listed") {
+        let (path, target) = {
+            let entry = entry.expect("it can be listed");
+            (entry.path(), to.join(entry.file_name()))
+        };
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("it can be copied");
+        }
+    }
+}
+
+#[tokio::test]
+async fn directories_of_every_version_open_and_tell_what_they_told() {
+    let mut count = 0;
+    for version in fs::read_dir(fixtures()).expect("there are fixtures") {
+        let version = version.expect("it can be listed").path();
+        let dir = tempfile::tempdir().expect("a directory");
+        copy(&version.join("data"), dir.path());
+        let expected = fs::read_to_string(version.join("told.txt")).expect("a text");
+        let engine = story::open(dir.path(), LATER).expect("it opens");
+        let found = told(&engine).await;
+        for (expected, found) in expected.lines().zip(found.lines()) {
+            assert_eq!(expected, found, "{}", version.display());
+        }
+        assert_eq!(expected, found, "{}", version.display());
+        // And it goes on: what is written by this version stands beside it, folded and reopened.
+        let more =
+            story::points("pay/payments", milepost::engine::batch::Mode::Set, &[(&[], vec![story::of_hour(500, 5)])]);
+        engine.write(more).await.expect("written");
+        engine.close().await.expect("it closes");
+        let engine = story::open(dir.path(), LATER).expect("it opens again");
+        let now = everything(&engine, 1).await;
+        let then = |line: &str| {
+            let (asked, answer) = line.split_once(": ")?;
+            Some((asked.to_string(), answer.to_string()))
+        };
+        let of_the_past = |asked: &str| asked.contains('@') || asked.starts_with("notify");
+        for (asked, answer) in expected.lines().filter_map(then).filter(|(asked, _)| of_the_past(asked)) {
+            if let Some(found) = now.get(&asked) {
+                let found = found.as_ref().expect("an answer");
+                assert!(found.starts_with(&answer), "{asked}: {found}, not {answer}");
+            }
+        }
+        engine.close().await.expect("it closes");
+        count += 1;
+    }
+    assert!(count >= 1, "there are fixtures");
+}
+
+/// Makes a fixture of this version where the environment says so; otherwise in a temporary directory, so that it is
+/// seen to work.
+#[tokio::test]
+async fn makes_a_fixture() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let target = std::env::var_os("MILEPOST_MAKE_FIXTURE").map_or(temporary.path().join("fixture"), PathBuf::from);
+    let data = temporary.path().join("data");
+    let clock = Arc::new(ManualClock::at(BEGIN));
+    let store = EmbeddedStore::open(&data, Arc::new(RealDisk), Arc::new(SeededRandom::new(3)), story::STORE);
+    let engine = Engine::open(Arc::new(store.expect("a store")), clock.clone(), story::settings()).expect("it opens");
+    story::write_all(&engine, &clock, story::steps()).await.expect("written");
+    clock.set(LATER);
+    let text = told(&engine).await;
+    drop(engine);
+    // The committer lets go of the directory a moment after.
+    let engine = loop {
+        match story::open(&data, LATER) {
+            Ok(engine) => break engine,
+            Err(milepost::store::StoreError::Locked { .. }) => std::thread::yield_now(),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(text == told(&engine).await, "a restart tells the same");
+    for folder in ["log", "folds"] {
+        fs::create_dir_all(target.join("data").join(folder)).expect("it can be made");
+        for entry in fs::read_dir(data.join(folder)).expect("it can be listed") {
+            let entry = entry.expect("it can be listed");
+            let name = entry.file_name();
+            if !name.to_string_lossy().ends_with(".tmp") {
+                fs::copy(entry.path(), target.join("data").join(folder).join(name)).expect("it can be copied");
+            }
+        }
+    }
+    fs::copy(data.join("FORMAT"), target.join("data/FORMAT")).expect("it can be copied");
+    fs::write(target.join("told.txt"), text).expect("it can be written");
+    assert!(story::steps().iter().any(|step| matches!(step, Step::Fold)));
+}
