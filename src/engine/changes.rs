@@ -124,10 +124,8 @@ fn key_changes(
     for stored in metric.stored_changes.iter().rev() {
         if stored.first_revision < asked.to && asked.from <= stored.last_revision {
             let bytes = loader.store().read_frame(stored.at)?;
-            let changes = read_changes(&bytes).map_err(|e| StoreError::Damaged {
-                file: format!("changes {} of the fold that ends at {}", stored.at.number, stored.at.fold.0),
-                offset: 0,
-                what: e.to_string(),
+            let changes = read_changes(&bytes).map_err(|e| {
+                e.in_file(format!("changes {} of the fold that ends at {}", stored.at.number, stored.at.fold.0))
             })?;
             changes.iter().for_each(&mut add);
         }
@@ -196,9 +194,7 @@ pub(super) fn write_changes<'a>(changes: impl ExactSizeIterator<Item = &'a KeyCh
 /// As `write_changes`.
 pub(super) fn read_changes(bytes: &[u8]) -> Result<Vec<KeyChanged>, Undecodable> {
     let mut reader = Reader(bytes);
-    if reader.byte()? != 1 {
-        return Err(Undecodable("an unknown format of changes"));
-    }
+    reader.format(1)?;
     let count = reader.count()?;
     let mut changes = Vec::with_capacity(count);
     for _ in 0..count {

@@ -3,11 +3,37 @@
 
 use crate::domain::point::Point;
 use crate::domain::time::Time;
+use crate::store::StoreError;
 
 /// The bytes do not say what they should. Whoever read them names file and offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the bytes do not decode: {0}")]
-pub struct Undecodable(pub &'static str);
+pub enum Undecodable {
+    /// They are not of the form.
+    #[error("the bytes do not decode: {0}")]
+    Form(&'static str),
+    /// They are of a later version.
+    #[error("they have {what} {found}; this milepost reads {what}s up to {known}")]
+    TooNew {
+        /// What has a number.
+        what: &'static str,
+        /// The number that is there.
+        found: u8,
+        /// The highest one known.
+        known: u8,
+    },
+}
+
+impl Undecodable {
+    /// As what the caller should do. `file` says what was read.
+    pub fn in_file(self, file: String) -> StoreError {
+        match self {
+            Undecodable::Form(_) => StoreError::Damaged { file, offset: 0, what: self.to_string() },
+            Undecodable::TooNew { found, known, .. } => {
+                StoreError::Format { file, found: found.to_string(), known: known.into() }
+            }
+        }
+    }
+}
 
 /// Appends values to a byte string.
 #[derive(Default)]
@@ -83,7 +109,7 @@ impl<'a> Reader<'a> {
     /// The next `count` bytes.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Undecodable> {
         if count > self.0.len() {
-            return Err(Undecodable("cut short"));
+            return Err(Undecodable::Form("cut short"));
         }
         let (taken, rest) = self.0.split_at(count);
         self.0 = rest;
@@ -93,6 +119,15 @@ impl<'a> Reader<'a> {
     /// As `Writer::byte`.
     pub fn byte(&mut self) -> Result<u8, Undecodable> {
         Ok(self.take(1)?[0])
+    }
+
+    /// A format's number: from 1 to `known`.
+    pub fn format(&mut self, known: u8) -> Result<u8, Undecodable> {
+        match self.byte()? {
+            0 => Err(Undecodable::Form("format 0")),
+            found if found > known => Err(Undecodable::TooNew { what: "format", found, known }),
+            format => Ok(format),
+        }
     }
 
     /// As `Writer::unsigned`.
@@ -105,14 +140,14 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(Undecodable("a varint does not end"))
+        Err(Undecodable::Form("a varint does not end"))
     }
 
     /// A count of things that take at least one byte each, so that damage cannot ask for endless memory.
     pub fn count(&mut self) -> Result<usize, Undecodable> {
         let count = self.unsigned()?;
         if count > self.0.len() as u64 {
-            return Err(Undecodable("a count exceeds the bytes"));
+            return Err(Undecodable::Form("a count exceeds the bytes"));
         }
         Ok(count as usize)
     }
@@ -146,7 +181,7 @@ impl<'a> Reader<'a> {
 
     /// As `Writer::text`.
     pub fn text(&mut self) -> Result<&'a str, Undecodable> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Undecodable("not UTF-8"))
+        std::str::from_utf8(self.bytes()?).map_err(|_| Undecodable::Form("not UTF-8"))
     }
 
     /// As `Writer::point_value`.
@@ -165,6 +200,40 @@ impl<'a> Reader<'a> {
 
     /// Nothing may be left.
     pub fn end(&self) -> Result<(), Undecodable> {
-        if self.0.is_empty() { Ok(()) } else { Err(Undecodable("bytes are left over")) }
+        if self.0.is_empty() { Ok(()) } else { Err(Undecodable::Form("bytes are left over")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fold::{frames, pages};
+    use crate::engine::{block, changes, effect, history};
+
+    /// Everything that says its format first refuses a later one, and says both numbers.
+    #[test]
+    fn a_later_format_is_refused_by_both_numbers() {
+        type Read = fn(&[u8]) -> Option<Undecodable>;
+        let reads: [(&str, u8, Read); 9] = [
+            ("block", 2, |bytes| block::unpack(bytes).err()),
+            ("run", 1, |bytes| history::unpack_run(bytes).err()),
+            ("changes", 1, |bytes| changes::read_changes(bytes).err()),
+            ("record", 1, |bytes| effect::read_effect(&[], bytes).err()),
+            ("series page", 1, |bytes| frames::read_series_page(bytes).err()),
+            ("component", 1, |bytes| frames::read_component(bytes).err()),
+            ("batches", 1, |bytes| frames::read_batches(bytes).err()),
+            ("ids", 1, |bytes| frames::read_ids(bytes).err()),
+            ("page of the index", 1, |bytes| pages::read(bytes).err()),
+        ];
+        for (what, known, read) in reads {
+            let found = known + 1;
+            let error = read(&[found, 0, 0, 0]);
+            assert_eq!(error, Some(Undecodable::TooNew { what: "format", found, known }), "{what}");
+            let error = error.expect("just seen").in_file(what.to_string());
+            let text = format!("{what} has format {found}; this milepost reads format {known}");
+            assert_eq!(error.to_string(), text);
+            assert!(matches!(read(&[0]), Some(Undecodable::Form(_))), "{what}");
+        }
+        assert!(matches!(frames::FrameKind::of(200), Err(Undecodable::TooNew { found: 200, .. })));
     }
 }

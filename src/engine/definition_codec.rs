@@ -36,19 +36,19 @@ pub fn write_definition(out: &mut Writer, d: &Definition) {
 
 /// As `write_definition`.
 pub fn read_definition(reader: &mut Reader) -> Result<Definition, Undecodable> {
-    let name = MetricName::parse(reader.text()?).ok_or(Undecodable("not a metric's name"))?;
+    let name = MetricName::parse(reader.text()?).ok_or(Undecodable::Form("not a metric's name"))?;
     let mut text = || Ok::<String, Undecodable>(reader.text()?.into());
     let (display_name, description, unit) = (text()?, text()?, text()?);
-    let kind = *KINDS.get(usize::from(reader.byte()?)).ok_or(Undecodable("an unknown kind"))?;
+    let kind = *KINDS.get(usize::from(reader.byte()?)).ok_or(Undecodable::Form("an unknown kind"))?;
     let scale = reader.byte()?;
     let count = reader.count()?;
     let label_names = (0..count).map(|_| Ok(reader.text()?.into())).collect::<Result<_, Undecodable>>()?;
     let period = match reader.text()? {
         "" => None,
-        text => Some(Period::parse(text).ok_or(Undecodable("an unknown period"))?),
+        text => Some(Period::parse(text).ok_or(Undecodable::Form("an unknown period"))?),
     };
-    let zone = Zone::parse(reader.text()?).ok_or(Undecodable("an unknown time zone"))?;
-    let week_start = *WEEKDAYS.get(usize::from(reader.byte()?)).ok_or(Undecodable("an unknown day"))?;
+    let zone = Zone::parse(reader.text()?).ok_or(Undecodable::Form("an unknown time zone"))?;
+    let week_start = *WEEKDAYS.get(usize::from(reader.byte()?)).ok_or(Undecodable::Form("an unknown day"))?;
     let year_start = MonthDay { month: reader.byte()?, day: reader.byte()? };
     let has_overdue = reader.byte()? != 0;
     let overdue = reader.signed()?;

@@ -264,9 +264,7 @@ pub fn write_effect(effect: &Effect) -> (Vec<u8>, Vec<u8>) {
 /// As `write_effect`.
 pub fn read_effect(list: &[u8], body: &[u8]) -> Result<Effect, Undecodable> {
     let (mut list, mut reader) = (Reader(list), Reader(body));
-    if reader.byte()? != 1 {
-        return Err(Undecodable("an unknown record format"));
-    }
+    reader.format(1)?;
     let flags = reader.byte()?;
     let memo = if flags & HAS_MEMO != 0 { Some(read_memo(&mut reader)?) } else { None };
     let (who, reason) = (reader.text()?.into(), reader.text()?.into());
@@ -280,7 +278,7 @@ pub fn read_effect(list: &[u8], body: &[u8]) -> Result<Effect, Undecodable> {
         2 => Deed::Opening(read_key(&mut list)?, read_opening(&mut reader)?),
         3 => Deed::Define(MetricId(reader.unsigned()?), Arc::new(read_definition(&mut reader)?)),
         4 => Deed::Delete(MetricId(reader.unsigned()?), Arc::new(read_definition(&mut reader)?)),
-        _ => return Err(Undecodable("an unknown deed")),
+        _ => return Err(Undecodable::Form("an unknown deed")),
     };
     list.end()?;
     reader.end()?;
@@ -325,7 +323,7 @@ fn write_key(out: &mut Writer, key: &SeriesKey) {
 
 fn read_key(reader: &mut Reader) -> Result<SeriesKey, Undecodable> {
     Ok(SeriesKey {
-        metric: MetricName::parse(reader.text()?).ok_or(Undecodable("not a metric's name"))?,
+        metric: MetricName::parse(reader.text()?).ok_or(Undecodable::Form("not a metric's name"))?,
         metric_id: MetricId(reader.unsigned()?),
         id: reader.unsigned()?,
         labels: read_labels(reader)?,

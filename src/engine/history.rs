@@ -51,11 +51,8 @@ impl History {
         let stored = found.len();
         for run in self.runs.iter().filter(|run| run.first_key <= last && first <= run.last_key) {
             let bytes = loader.store().read_frame(run.at)?;
-            let versions = unpack_run(&bytes).map_err(|e| StoreError::Damaged {
-                file: format!("run {} of the fold that ends at {}", run.at.number, run.at.fold.0),
-                offset: 0,
-                what: e.to_string(),
-            })?;
+            let versions = unpack_run(&bytes)
+                .map_err(|e| e.in_file(format!("run {} of the fold that ends at {}", run.at.number, run.at.fold.0)))?;
             found.extend(versions.into_iter().filter(|((time, _), _)| first <= *time && *time <= last));
         }
         if found.len() > stored {
@@ -88,9 +85,7 @@ pub fn pack_run<'a>(versions: impl ExactSizeIterator<Item = (&'a VersionKey, &'a
 /// As `pack_run`.
 pub fn unpack_run(bytes: &[u8]) -> Result<Vec<(VersionKey, Option<Point>)>, Undecodable> {
     let mut reader = Reader(bytes);
-    if reader.byte()? != 1 {
-        return Err(Undecodable("an unknown run format"));
-    }
+    reader.format(1)?;
     let count = reader.count()?;
     let mut before = (0i64, 0i64);
     let mut versions = Vec::with_capacity(count);

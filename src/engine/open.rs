@@ -66,7 +66,7 @@ struct SeriesBuilding {
 
 fn damaged(line: &Line, at: FrameRef) -> impl Fn(Undecodable) -> StoreError {
     let file = format!("frame {} (kind {}) of the fold that ends at {}", at.number, line.kind, at.fold.0);
-    move |e| StoreError::Damaged { file: file.clone(), offset: 0, what: e.to_string() }
+    move |e| e.in_file(file.clone())
 }
 
 /// Opens what the store holds. Cost: the directories of all folds, the pages of all series, the log's replay.
@@ -139,7 +139,7 @@ impl Building {
         ids_from: Time,
     ) -> Result<(), StoreError> {
         let bad = damaged(line, at);
-        let kind = FrameKind::of(line.kind).ok_or(Undecodable("an unknown kind of frame")).map_err(&bad)?;
+        let kind = FrameKind::of(line.kind).map_err(&bad)?;
         match kind {
             FrameKind::Component => {
                 let record = frames::read_component(&loader.store().read_frame(at)?).map_err(&bad)?;
@@ -305,7 +305,7 @@ fn read_pages(building: &mut BTreeMap<ComponentName, Building>, loader: &Loader)
     loader.nodes_from(highest_node + 1);
     match failed {
         None => Ok(()),
-        Some(e) => Err(StoreError::Damaged { file: "index".to_string(), offset: 0, what: e.to_string() }),
+        Some(e) => Err(e.in_file("the index".to_string())),
     }
 }
 
@@ -318,11 +318,8 @@ fn read_ids(
     for part in building.values_mut() {
         for at in std::mem::take(&mut part.ids) {
             let read = loader.store().read_frame(at).and_then(|bytes| {
-                frames::read_ids(&bytes).map_err(|e| StoreError::Damaged {
-                    file: format!("request ids {} of the fold that ends at {}", at.number, at.fold.0),
-                    offset: 0,
-                    what: e.to_string(),
-                })
+                frames::read_ids(&bytes)
+                    .map_err(|e| e.in_file(format!("request ids {} of the fold that ends at {}", at.number, at.fold.0)))
             });
             let done = read.map(|more| found.extend(more));
             part.bear(done)?;
@@ -364,7 +361,8 @@ impl Opened {
         if self.state.get(&record.component).is_some_and(|component| component.damaged.is_some()) {
             return Ok(());
         }
-        let effect = read_effect(&record.series, &record.body).map_err(|e| bad(&e.to_string()))?;
+        let file = || format!("log record {}", position.0);
+        let effect = read_effect(&record.series, &record.body).map_err(|e| e.in_file(file()))?;
         let mut component = self
             .state
             .get(&record.component)

@@ -47,10 +47,13 @@ pub enum FrameKind {
 }
 
 impl FrameKind {
-    /// By its number; None: written by a later version.
-    pub fn of(number: u8) -> Option<FrameKind> {
+    /// By its number.
+    pub fn of(number: u8) -> Result<FrameKind, Undecodable> {
         use FrameKind::*;
-        [Block, Run, SeriesPage, Component, Batches, Changes, Ids].into_iter().find(|kind| *kind as u8 == number)
+        let all = [Block, Run, SeriesPage, Component, Batches, Changes, Ids];
+        let known = Ids as u8;
+        let kind = all.into_iter().find(|kind| *kind as u8 == number);
+        kind.ok_or(Undecodable::TooNew { what: "kind", found: number, known })
     }
 }
 
@@ -198,7 +201,7 @@ pub fn read_series_head(reader: &mut Reader) -> Result<SeriesRecord, Undecodable
 /// The records of a page.
 pub fn read_series_page(bytes: &[u8]) -> Result<Vec<SeriesRecord>, Undecodable> {
     let mut reader = Reader(bytes);
-    format_1(&mut reader)?;
+    reader.format(1)?;
     let count = reader.count()?;
     let mut records = Vec::with_capacity(count);
     for _ in 0..count {
@@ -211,10 +214,6 @@ pub fn read_series_page(bytes: &[u8]) -> Result<Vec<SeriesRecord>, Undecodable> 
     }
     reader.end()?;
     Ok(records)
-}
-
-fn format_1(reader: &mut Reader) -> Result<(), Undecodable> {
-    if reader.byte()? == 1 { Ok(()) } else { Err(Undecodable("an unknown frame format")) }
 }
 
 /// Stores what a component is beside its series: what came since the last fold.
@@ -286,7 +285,7 @@ pub struct ComponentRecord {
 /// As `put_component` wrote it.
 pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
     let mut reader = Reader(bytes);
-    format_1(&mut reader)?;
+    reader.format(1)?;
     let (revision, next_metric, next_series) = (reader.signed()?, reader.unsigned()?, reader.unsigned()?);
     let count = reader.count()?;
     let mut catalog = Vec::with_capacity(count);
@@ -305,7 +304,7 @@ pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
 /// Facts of revisions in a row.
 pub fn read_batches(bytes: &[u8]) -> Result<Vec<BatchFacts>, Undecodable> {
     let mut reader = Reader(bytes);
-    format_1(&mut reader)?;
+    reader.format(1)?;
     let count = reader.count()?;
     let mut batches = Vec::with_capacity(count);
     let mut time = 0i64;
@@ -374,7 +373,7 @@ pub fn read_ids_line(summary: &[u8]) -> Result<Time, Undecodable> {
 /// As `put_ids` wrote it.
 pub fn read_ids(bytes: &[u8]) -> Result<Vec<([u8; 16], Remembered)>, Undecodable> {
     let mut reader = Reader(bytes);
-    format_1(&mut reader)?;
+    reader.format(1)?;
     let count = reader.count()?;
     let mut ids = Vec::with_capacity(count);
     for _ in 0..count {

@@ -86,9 +86,7 @@ pub type PageRecord = (SeriesRecord, Option<Entry>, Vec<Run>);
 /// The records of a page.
 pub fn read(bytes: &[u8]) -> Result<Vec<PageRecord>, Undecodable> {
     let mut reader = Reader(bytes);
-    if reader.byte()? != 1 {
-        return Err(Undecodable("an unknown page format"));
-    }
+    reader.format(1)?;
     let count = reader.count()?;
     let mut records = Vec::with_capacity(count);
     for _ in 0..count {

@@ -95,7 +95,7 @@ pub fn node_key(id: u64) -> Vec<u8> {
 }
 
 fn damaged(what: &str, undecodable: Undecodable) -> StoreError {
-    StoreError::Damaged { file: what.to_string(), offset: 0, what: undecodable.to_string() }
+    undecodable.in_file(what.to_string())
 }
 
 impl Loader {
@@ -160,7 +160,7 @@ impl Loader {
             Place::Node(id) => {
                 let what = format!("node {id} of the index");
                 let bytes = self.store.read_index(&node_key(*id))?;
-                let bytes = bytes.ok_or_else(|| damaged(&what, Undecodable("it is missing")))?;
+                let bytes = bytes.ok_or_else(|| damaged(&what, Undecodable::Form("it is missing")))?;
                 Ok(Body::Node(read_entries(&mut Reader(&bytes)).map_err(|e| damaged(&what, e))?.into()))
             }
         }
@@ -234,7 +234,7 @@ pub fn read_entry(reader: &mut Reader) -> Result<Entry, Undecodable> {
         1 => Place::Block(read_frame_ref(reader)?),
         2 => Place::Node(reader.unsigned()?),
         3 => Place::Inline(reader.bytes()?.into()),
-        _ => return Err(Undecodable("an unknown kind of child")),
+        _ => return Err(Undecodable::Form("an unknown kind of child")),
     };
     Ok(Entry { extent, sum, child: Child::stored(place) })
 }
@@ -255,6 +255,6 @@ pub fn write_frame_ref(out: &mut Writer, at: FrameRef) {
 /// As `write_frame_ref`.
 pub fn read_frame_ref(reader: &mut Reader) -> Result<FrameRef, Undecodable> {
     let fold = crate::store::Position(reader.unsigned()?);
-    let mut narrow = || u32::try_from(reader.unsigned()?).map_err(|_| Undecodable("a number beyond 32 bits"));
+    let mut narrow = || u32::try_from(reader.unsigned()?).map_err(|_| Undecodable::Form("a number beyond 32 bits"));
     Ok(FrameRef { fold, number: narrow()?, crc: narrow()? })
 }

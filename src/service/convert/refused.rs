@@ -115,6 +115,14 @@ pub fn store(error: &StoreError) -> Fault {
         .with("file", file)
         .with("offset", offset)
         .with("what", what),
+        StoreError::Format { file, found, known } => {
+            let why = format!(
+                "{} has format {}; this milepost reads format {known}; use that version",
+                cut(file),
+                cut(found)
+            );
+            Fault::new(Reason::StoreDamaged, "", why).with("file", file).with("format", found).with("known", known)
+        }
         StoreError::Full { file } => {
             Fault::new(Reason::DiskFull, "", format!("no room on the disk for {}; make room", cut(file)))
                 .with("file", file)

@@ -12,7 +12,7 @@ use crate::random::Random;
 use crate::store::embedded::failed::{damaged, failed};
 use crate::store::{Commit, Committed, Position, Record, StoreError};
 use record::{Kind, Place, put_mark, put_record, record_bytes};
-use recovery::{Home, Recovered, Stop, Weights, seal, walk};
+use recovery::{Home, Recovered, Stop, Weights, seal, too_new, walk};
 use segment::{FRAME_BYTES, HEADER_BYTES, Segment};
 use spare::Spare;
 use std::path::{Path, PathBuf};
@@ -191,6 +191,7 @@ impl Log {
                     return Err(damaged(&segment.path, walk.offset, "the log ends here and should go on"));
                 }
                 Stop::Bad(what) => return Err(damaged(&segment.path, walk.offset, what)),
+                Stop::TooNew(version) => return Err(too_new(segment, version)),
             }
         }
         Ok(())

@@ -317,6 +317,17 @@ mod tests {
     }
 
     #[test]
+    fn a_later_version_is_told_from_damage() {
+        let mut bytes = [0; SEAL_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8] = 7;
+        let crc = crc32fast::hash(&bytes[..SEAL_BYTES - 4]).to_le_bytes();
+        bytes[SEAL_BYTES - 4..].copy_from_slice(&crc);
+        let error = Seal::decode(&bytes, Path::new("folds/x"), 0).expect_err("it is too new");
+        assert_eq!(error.to_string(), "folds/x has format 7; this milepost reads format 1");
+    }
+
+    #[test]
     fn names_say_range_and_generation() {
         let range = Range { first: Position(1), last: Position(4096), generation: 0 };
         assert_eq!(range.file_name(), "00000000000000000001-00000000000000004096.g0.fold");

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! Every CRC-32 starts from the lower half of the segment's salt: bytes that a client chose cannot pass for a
-//! record, nor can one of another segment. The head says where its group starts, so that one valid head proves
+//! record, nor can one of another segment. In every version the magic, the version, C and the head's checksum keep
+//! their places, so that a record that is too new is not taken for a torn one. The head says where its group starts, so that one valid head proves
 //! that everything before that place was synced.
 
 use crate::domain::name::ComponentName;
@@ -42,7 +43,8 @@ pub const HEAD_BYTES: usize = 92;
 pub const MARK_BYTES: usize = 128;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"MREC");
-const VERSION: u16 = 1;
+/// The version that is written, and the highest that is read.
+pub const VERSION: u16 = 1;
 
 /// The chance in a segment's header that its records are checked with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,6 +104,8 @@ pub struct Head {
 /// What is found at a place.
 #[derive(Debug)]
 pub enum Found {
+    /// A record of a later version: the head's checksum is right.
+    TooNew(u16),
     /// A whole record.
     Whole(Entry),
     /// A head that is right, before something that is not: what is wrong.
@@ -169,7 +173,11 @@ fn put(out: &mut Vec<u8>, salt: Salt, kind: Kind, place: Place, record: Option<&
 
 /// Reads what stands at the start of `bytes`.
 pub fn read(bytes: &[u8], salt: Salt) -> Found {
-    let Some(head) = read_head(bytes, salt) else { return Found::Nothing };
+    let head = match read_head(bytes, salt) {
+        Some(Ok(head)) => head,
+        Some(Err(TooNew(version))) => return Found::TooNew(version),
+        None => return Found::Nothing,
+    };
     let component = head.component.as_ref().map_or("", ComponentName::as_str);
     let series_at = HEAD_BYTES + component.len();
     let body_at = series_at + head.series_bytes;
@@ -196,16 +204,23 @@ pub fn read(bytes: &[u8], salt: Salt) -> Found {
     Found::Whole(Entry { bytes: end.next_multiple_of(ALIGN_BYTES), head, record })
 }
 
+/// A record's version where it is above the one known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooNew(pub u16);
+
 /// A head at the start of `bytes`, if there is a right one.
-pub fn read_head(bytes: &[u8], salt: Salt) -> Option<Head> {
+pub fn read_head(bytes: &[u8], salt: Salt) -> Option<Result<Head, TooNew>> {
     let mut fields = bytes.get(..HEAD_BYTES)?;
-    if fields.get_u32_le() != salt.magic() || fields.get_u16_le() != VERSION {
+    if fields.get_u32_le() != salt.magic() {
         return None;
     }
-    let (kind, component_bytes) = (fields.get_u8(), fields.get_u8() as usize);
+    let (version, kind, component_bytes) = (fields.get_u16_le(), fields.get_u8(), fields.get_u8() as usize);
     let component = bytes.get(HEAD_BYTES..HEAD_BYTES + component_bytes)?;
     if salt.crc(&[&bytes[..HEAD_BYTES - 4], component]) != (&bytes[HEAD_BYTES - 4..]).get_u32_le() {
         return None;
+    }
+    if version > VERSION {
+        return Some(Err(TooNew(version)));
     }
     let (kind, component) = match kind {
         1 => (Kind::Batch, Some(ComponentName::parse(std::str::from_utf8(component).ok()?)?)),
@@ -216,7 +231,7 @@ pub fn read_head(bytes: &[u8], salt: Salt) -> Option<Head> {
     let position = fields.get_u64_le();
     let group = fields.get_u64_le();
     let group_start = u64::from(fields.get_u32_le()) * ALIGN_BYTES as u64;
-    Some(Head {
+    Some(Ok(Head {
         kind,
         place: Place { position, group, group_start },
         component,
@@ -227,7 +242,7 @@ pub fn read_head(bytes: &[u8], salt: Salt) -> Option<Head> {
         body_bytes: fields.get_u32_le() as usize,
         series_crc: fields.get_u32_le(),
         body_crc: fields.get_u32_le(),
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -272,6 +287,18 @@ mod tests {
         put_record(&mut bytes, Salt(1 << 40 | 5), PLACE, &record());
         assert!(matches!(read(&bytes, Salt(1 << 41 | 5)), Found::Nothing));
         assert!(matches!(read(&bytes, Salt(1 << 40 | 6)), Found::Nothing));
+    }
+
+    #[test]
+    fn a_later_version_is_told_from_damage() {
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, Salt(9), PLACE, &record());
+        bytes[4] = 9;
+        assert!(matches!(read(&bytes, Salt(9)), Found::Nothing), "its checksum is wrong");
+        let name = HEAD_BYTES..HEAD_BYTES + record().component.as_str().len();
+        let crc = Salt(9).crc(&[&bytes[..HEAD_BYTES - 4], &bytes[name]]);
+        bytes[HEAD_BYTES - 4..HEAD_BYTES].copy_from_slice(&crc.to_le_bytes());
+        assert!(matches!(read(&bytes, Salt(9)), Found::TooNew(9)));
     }
 
     #[test]

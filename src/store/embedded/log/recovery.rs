@@ -65,6 +65,8 @@ pub enum Stop {
     Mark(Kind, Place),
     /// No record that belongs here: what is wrong.
     Bad(String),
+    /// A record of a later version.
+    TooNew(u16),
 }
 
 /// Goes through the batches of a segment's bytes, its header included, and stops at the first thing that is
@@ -80,6 +82,7 @@ pub fn walk(bytes: &[u8], header: &Header, each: &mut dyn FnMut(Place, Record, u
     while (walk.offset as usize) < bytes.len() {
         let entry = match record::read(&bytes[walk.offset as usize..], header.salt) {
             Found::Whole(entry) => entry,
+            Found::TooNew(version) => return Walk { stop: Stop::TooNew(version), ..walk },
             Found::Head(_, what) => return Walk { stop: Stop::Bad(what), ..walk },
             Found::Nothing => {
                 let what = format!("record {} should stand here and does not", walk.next_position);
@@ -223,6 +226,7 @@ impl Home<'_> {
             Stop::End => Err(damaged(&segment.path, walk.offset, "records are missing between it and the next one")),
             Stop::Mark(..) => Err(damaged(&segment.path, walk.offset, "the log ends here and should go on")),
             Stop::Bad(what) => Err(damaged(&segment.path, walk.offset, what)),
+            Stop::TooNew(version) => Err(too_new(segment, version)),
         }
     }
 
@@ -235,10 +239,13 @@ impl Home<'_> {
                 "it is missing, and the log goes on in it",
             ));
         }
+        if let Stop::TooNew(version) = walk.stop {
+            return Err(too_new(last, version));
+        }
         let proof = (walk.offset as usize..bytes.len())
             .step_by(ALIGN_BYTES)
             .filter_map(|offset| record::read_head(&bytes[offset..], last.header.salt))
-            .any(|head| head.place.group_start > walk.offset);
+            .any(|head| head.is_ok_and(|head| head.place.group_start > walk.offset));
         match &walk.stop {
             Stop::Bad(what) if proof => Err(damaged(&last.path, walk.offset, what.as_str())),
             _ if proof => Err(damaged(&last.path, walk.offset, "a group is missing before others")),
@@ -298,6 +305,12 @@ impl Home<'_> {
         weights.retain(|(position, _)| *position > reach);
         Ok(Recovered { segments, weights, next_position, next_group })
     }
+}
+
+/// That a segment holds records of a later version.
+pub fn too_new(segment: &Segment, version: u16) -> StoreError {
+    let file = segment.path.display().to_string();
+    StoreError::Format { file, found: version.to_string(), known: record::VERSION.into() }
 }
 
 /// Writes behind a segment's last record that the log goes on in another one, so that the loss of that one is

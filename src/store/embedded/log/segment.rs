@@ -238,6 +238,17 @@ mod tests {
     }
 
     #[test]
+    fn a_later_version_is_told_from_damage() {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8] = 7;
+        let crc = crc32fast::hash(&bytes[..HEADER_BYTES - 4]).to_le_bytes();
+        bytes[HEADER_BYTES - 4..].copy_from_slice(&crc);
+        let error = Header::decode(&bytes, Path::new("log/x")).expect_err("it is too new");
+        assert_eq!(error.to_string(), "log/x has format 7; this milepost reads format 1");
+    }
+
+    #[test]
     fn names_carry_the_number() {
         let path = segment_path(Path::new("log"), 42);
         assert_eq!(path.file_name().and_then(|n| n.to_str()).and_then(segment_number), Some(42));
