@@ -31,8 +31,9 @@ use tonic::transport::server::TcpIncoming;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 /// HTTP/2 bytes of one connection that may be under way. h2 hangs up on a connection whose small frames, waiting,
 /// cost it more than half of this in overhead (256 bytes less their length, each): a stream's window full of batches
-/// of one point costs some 5 MiB, so this is many times that.
-const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// of one point (40 bytes and more) costs some 5 MiB, so two dozen such streams fit. What a connection can make us
+/// hold unread is this, at most.
+const CONNECTION_WINDOW_BYTES: u32 = 256 << 20;
 /// Streams a client may open and reset without the server having looked at them (a rapid-reset attack).
 const PENDING_RESETS_MAX: usize = 32;
 /// Streams the server may reset because of a client's errors before it hangs up.
