@@ -79,6 +79,17 @@ impl Ask {
         matches!(self, Create(_) | Update(_) | Delete(_) | Write(_) | Retract(_) | Opening(_))
     }
 
+    /// The request id of a change that has one.
+    pub fn request_id(&self) -> Option<&str> {
+        let id = match self {
+            Ask::Write(r) => &r.request_id,
+            Ask::Retract(r) => &r.request_id,
+            Ask::Opening(r) => &r.request_id,
+            _ => return None,
+        };
+        (!id.is_empty()).then_some(id)
+    }
+
     /// The as-of of a question that has one.
     pub fn as_of(&mut self) -> Option<&mut Option<AsOf>> {
         match self {

@@ -2,6 +2,7 @@
 //! that a run stays meaningful when steps are left out of it.
 
 mod questions;
+pub mod retries;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 use milepost::proto::v1::*;
 
 use crate::{
-    ask::Ask,
-    oracle::{Labels, Nanos, Oracle, State, calendar::Rule, timestamp},
+    ask::{Ask, Reply},
+    oracle::{Labels, Nanos, Oracle, Refused, State, calendar::Rule, timestamp},
 };
 
 pub const SECOND: Nanos = 1_000_000_000;
@@ -42,7 +43,7 @@ impl Chance {
         Chance(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -74,12 +75,74 @@ impl Chance {
 #[derive(Clone, Debug)]
 pub enum Step {
     Ask(Box<Ask>),
+    /// Batches through one stream, many in flight.
+    Stream,
     /// Everything committed goes to the store.
     Fold,
-    /// The engine is closed and opened again, its index deleted in between or not.
-    Restart {
-        index_lost: bool,
-    },
+    Restart(Restart),
+}
+
+/// How the server comes to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It is closed.
+    Closed,
+    /// It is gone in the middle of its work; what it wrote is there.
+    Killed,
+    /// The same, and what was not synced is lost, or a part of it.
+    PowerCut,
+}
+
+/// What becomes of the index before the next start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IndexFate {
+    Kept,
+    Lost,
+    /// The copy of an earlier restart is there instead, where one was taken.
+    Older,
+    /// A copy is taken.
+    Copied,
+}
+
+/// The server ends and is started again.
+#[derive(Clone, Copy, Debug)]
+pub struct Restart {
+    pub ending: Ending,
+    pub index: IndexFate,
+    /// Batches that are in flight when it ends; none where it is closed.
+    pub in_flight: usize,
+    /// Whether through one stream.
+    pub streamed: bool,
+    /// Whether a fold is asked for just before them.
+    pub folding: bool,
+    /// Of a killed one: the operation of its disk that is the first not to be done.
+    pub disk_dies_after: u64,
+    /// Starts that are killed too before one is not.
+    pub starts_killed: usize,
+}
+
+impl Restart {
+    pub fn some(chance: &mut Chance) -> Restart {
+        let ending = chance.pick(&[Ending::Closed, Ending::Killed, Ending::PowerCut, Ending::PowerCut]);
+        let index = chance.pick(&[
+            IndexFate::Kept,
+            IndexFate::Kept,
+            IndexFate::Lost,
+            IndexFate::Older,
+            IndexFate::Older,
+            IndexFate::Copied,
+        ]);
+        let in_flight = if ending == Ending::Closed { 0 } else { chance.pick(&[0, 1, 1, 2, 3, 4, 6]) };
+        Restart {
+            ending,
+            index,
+            in_flight,
+            streamed: chance.percent(60),
+            folding: chance.percent(30),
+            disk_dies_after: chance.pick(&[0, 1, 2, 3, 5, 8, 13, 21, 34]) as u64,
+            starts_killed: if ending != Ending::Closed && chance.percent(15) { chance.pick(&[1, 2]) } else { 0 },
+        }
+    }
 }
 
 /// What a run remembers beside the oracle.
@@ -88,6 +151,8 @@ pub struct World {
     base: Nanos,
     /// The manual clock; it never stands still for two steps.
     pub now: i64,
+    /// Time does not pass.
+    still: bool,
     /// Writes that had a request id, for retries.
     sent: Vec<Ask>,
     ids: u64,
@@ -102,16 +167,17 @@ impl World {
         let base: jiff::Timestamp = chance.pick(&BASES).parse().expect("a base is a time");
         let base = base.as_nanosecond();
         let now = base + Nanos::from(chance.within(-10, 60)) * DAY + 1;
-        World { base, now: now as i64, sent: Vec::new(), ids: 0 }
+        World { base, now: now as i64, still: false, sent: Vec::new(), ids: 0 }
     }
 
     /// The next step, from its seed and what is there.
     pub fn step(&mut self, seed: u64, oracle: &Oracle) -> Step {
         let mut chance = Chance::new(seed);
         match chance.within(0, 100) {
-            0..54 => Step::Ask(Box::new(self.change(&mut chance, oracle, true))),
-            54..57 => Step::Fold,
-            57..60 => Step::Restart { index_lost: chance.percent(30) },
+            0..47 => Step::Ask(Box::new(self.change(&mut chance, oracle, true))),
+            47..54 => Step::Stream,
+            54..58 => Step::Fold,
+            58..63 => Step::Restart(Restart::some(&mut chance)),
             _ => Step::Ask(Box::new(self.ask(&mut chance, oracle))),
         }
     }
@@ -149,8 +215,47 @@ impl World {
         self.question(chance, oracle, &metric)
     }
 
+    /// Changes that are in flight together: all at one time, each made for what the ones before it come to. With
+    /// each what the oracle says and what it is after it. Empty where there is no metric; of a stream only batches.
+    pub fn in_flight(&mut self, chance: &mut Chance, oracle: &Oracle, count: usize, streamed: bool) -> Vec<Sent> {
+        self.pass(chance);
+        let mut sent: Vec<Sent> = Vec::new();
+        while sent.len() < count {
+            let before = sent.last().map_or(oracle, |sent| &sent.after);
+            let there: Vec<&Metric> = NAMES.into_iter().filter_map(|name| before.metric(name)).collect();
+            if there.is_empty() {
+                break;
+            }
+            let metric = chance.pick(&there).clone();
+            self.still = true;
+            let ask = match chance.within(0, 100) {
+                0..70 => self.write(chance, before, &metric),
+                70..82 => self.retry(chance, before, &metric),
+                82..91 => self.retract(chance, before, &metric),
+                _ if metric.kind() == metric::Kind::Gauge => self.write(chance, before, &metric),
+                _ => self.opening(chance, before, &metric),
+            };
+            self.still = false;
+            if streamed && !matches!(ask, Ask::Write(_)) {
+                continue;
+            }
+            let mut after = before.clone();
+            let expected = after.ask(&ask, self.now);
+            // One that takes back is counted first, beside the others: only of the last is it known when it is judged.
+            let is_last = matches!(ask, Ask::Retract(_));
+            sent.push(Sent { ask, expected, after });
+            if is_last {
+                break;
+            }
+        }
+        sent
+    }
+
     /// Time passes.
     fn pass(&mut self, chance: &mut Chance) {
+        if self.still {
+            return;
+        }
         let ahead = chance.pick(&[1, SECOND, HOUR, HOUR, DAY]);
         self.now += chance.within(1, ahead as i64 + 1);
     }
@@ -166,6 +271,14 @@ impl World {
         self.sent.push(ask.clone());
         ask
     }
+}
+
+/// A change in flight.
+pub struct Sent {
+    pub ask: Ask,
+    pub expected: Result<Reply, Refused>,
+    /// The oracle with it.
+    pub after: Oracle,
 }
 
 pub fn create(metric: Metric) -> Ask {

@@ -2,8 +2,10 @@
 
 mod ask;
 mod asked;
+mod campaign;
 mod compare;
 mod examples;
+mod figures;
 mod generate;
 mod laws;
 mod oracle;
@@ -12,22 +14,13 @@ mod regressions;
 mod run;
 mod serve;
 mod server;
+#[path = "../store/sim_disk.rs"]
+#[allow(dead_code)] // what only the tests of the store plant
+mod sim_disk;
 
 use oracle::Oracle;
 use proptest::prelude::*;
 use server::Server;
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 400, ..ProptestConfig::default() })]
-
-    /// The heart of it: random histories, every answer compared.
-    #[test]
-    fn the_server_answers_as_the_oracle(world: u64, seeds in prop::collection::vec(any::<u64>(), 1..90)) {
-        if let Err(difference) = run::compare(world, &seeds) {
-            return Err(TestCaseError::fail(difference));
-        }
-    }
-}
 
 /// A law, held against the oracle many times and against the server some.
 macro_rules! law {

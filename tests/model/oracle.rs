@@ -196,6 +196,11 @@ impl Oracle {
         self.books.get(component).map_or(0, Book::revision)
     }
 
+    /// Whether a request id is remembered.
+    pub fn remembers(&self, component: &str, id: &str) -> bool {
+        self.books.get(component).is_some_and(|book| book.remembered.contains_key(id))
+    }
+
     /// When a revision of a component was recorded.
     pub fn recorded(&self, component: &str, revision: i64) -> Option<Nanos> {
         let book = self.books.get(component)?;

@@ -41,7 +41,7 @@ fn twice(chance: &mut Chance) -> Ask {
 #[test]
 fn an_answer_while_others_write_and_fold_is_of_one_revision() {
     let server = Server::new_in_folder();
-    let (engine, served) = server.opened();
+    let (engine, served) = (server.engine(), server.served());
     let metric = Metric {
         name: "c/race".to_owned(),
         kind: metric::Kind::Delta as i32,
@@ -101,7 +101,7 @@ async fn one_question<C, I, Q: QueryService>(served: &Served<C, I, Q>, before: i
 #[test]
 fn raw_points_while_others_write_are_of_one_revision() {
     let server = Server::new_in_folder();
-    let (_, served) = server.opened();
+    let served = server.served();
     let mut metric = Metric {
         name: "c/race".to_owned(),
         period: "P1D".to_owned(),

@@ -2,10 +2,15 @@
 //! code and reason.
 
 use milepost::proto::v1::{
-    catalog_service_server::CatalogService, ingest_service_server::IngestService, query_service_server::QueryService, *,
+    catalog_service_server::CatalogService,
+    ingest_service_client::IngestServiceClient,
+    ingest_service_server::{IngestService, IngestServiceServer},
+    query_service_server::QueryService,
+    stream_points_response::Outcome,
+    *,
 };
 use tokio_stream::StreamExt;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use crate::{
@@ -28,6 +33,39 @@ impl From<Status> for Refusal {
         let reason = info.and_then(|info| Reason::from_str_name(&info.reason));
         let message = status.message().to_owned();
         Refusal { code: status.code(), reason: reason.unwrap_or_default(), message }
+    }
+}
+
+/// What was heard of a change; None: nothing.
+pub type Heard = Option<Result<Reply, Refusal>>;
+
+impl From<milepost::proto::v1::Refusal> for Refusal {
+    fn from(refusal: milepost::proto::v1::Refusal) -> Refusal {
+        Refusal { code: Code::from_i32(refusal.code), reason: refusal.reason(), message: refusal.message }
+    }
+}
+
+impl<C, I: IngestService + Clone, Q> Served<C, I, Q> {
+    /// Sends batches through one stream, all at once, and hears so many of the answers, or those before the stream
+    /// breaks off.
+    pub async fn stream(&self, batches: Vec<WritePointsRequest>, heard_max: usize) -> Vec<Heard> {
+        let mut client = IngestServiceClient::new(IngestServiceServer::new(self.ingest.clone()));
+        let count = batches.len();
+        let messages = batches.into_iter().map(|batch| StreamPointsRequest { write: Some(batch) });
+        let mut heard = Vec::new();
+        if let Ok(answers) = client.stream_points(tokio_stream::iter(messages)).await {
+            let mut answers = answers.into_inner();
+            while heard.len() < heard_max
+                && let Some(Ok(answer)) = answers.next().await
+            {
+                heard.push(Some(match answer.outcome.expect("an answer says what became of it") {
+                    Outcome::Response(response) => Ok(Reply::Write(response)),
+                    Outcome::Refusal(refusal) => Err(refusal.into()),
+                }));
+            }
+        }
+        heard.resize_with(count, || None);
+        heard
     }
 }
 

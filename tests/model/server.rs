@@ -3,30 +3,37 @@
 
 use std::{
     fs,
+    path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, OnceLock},
+    task::Poll,
+    time::{Duration, Instant},
 };
 
 use milepost::{
     clock::ManualClock,
-    disk::RealDisk,
+    disk::{Disk, RealDisk},
     domain::time::Time,
     engine::{Engine, Settings},
     proto::v1::Metric,
-    random::SystemRandom,
+    random::SeededRandom,
     service::{catalog::Catalog, definition_lock::DefinitionLock, ingest::Ingest, query::Query},
     store::{
-        Store,
+        Store, StoreError,
         embedded::{EmbeddedStore, StoreSettings},
         memory::MemoryStore,
     },
 };
+use tempfile::TempDir;
 use tokio::{runtime::Runtime, sync::watch};
 
 use crate::{
     ask::{Ask, Reply},
     asked::{Asked, Refusal},
     compare::{check_estimates, normal},
-    serve::Served,
+    generate::{Ending, IndexFate, Restart},
+    serve::{Heard, Served},
+    sim_disk::{Fault, SimDisk},
 };
 
 /// One runtime for all servers of the process.
@@ -37,10 +44,12 @@ pub fn runtime() -> &'static Runtime {
     })
 }
 
-/// Where a server keeps what is written: most in memory, for speed; some in a folder that goes with the server.
+/// Where a server keeps what is written: in memory, for speed; in a folder that goes with the server; on a disk that
+/// can be cut off at any operation, with a folder for the index alone.
 enum KeptIn {
     Memory(MemoryStore),
-    Folder(tempfile::TempDir),
+    Folder(TempDir),
+    Sim(SimDisk, TempDir),
 }
 
 /// A server; dropping it closes it.
@@ -48,8 +57,17 @@ pub struct Server {
     kept: KeptIn,
     settings: Settings,
     clock: Arc<ManualClock>,
-    opened: Option<(Engine, Served<Catalog, Ingest, Query>)>,
+    random: Arc<SeededRandom>,
+    opened: Option<Opened>,
+    index_copy: TempDir,
     stopping: watch::Sender<bool>,
+}
+
+struct Opened {
+    engine: Engine,
+    served: Served<Catalog, Ingest, Query>,
+    /// Nobody else's when nothing of the engine is left.
+    store: Arc<dyn Store>,
 }
 
 impl Server {
@@ -58,39 +76,195 @@ impl Server {
         <Server as Asked>::fresh(0)
     }
 
-    /// The engine and the services over it.
-    pub fn opened(&self) -> &(Engine, Served<Catalog, Ingest, Query>) {
-        self.opened.as_ref().expect("it is open")
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.opened.as_ref().expect("it is open").engine
     }
 
-    fn open(&mut self) {
-        let store: Arc<dyn Store> = match &self.kept {
-            KeptIn::Memory(store) => Arc::new(store.reopen()),
-            KeptIn::Folder(dir) => Arc::new(
-                EmbeddedStore::open(
-                    &dir.path().join("data"),
-                    Arc::new(RealDisk),
-                    Arc::new(SystemRandom),
-                    StoreSettings { segment_bytes: 16 << 10, index_cache_bytes_max: 1 << 20 },
-                )
-                .expect("the store opens"),
-            ),
+    /// The services over it.
+    pub fn served(&self) -> &Served<Catalog, Ingest, Query> {
+        &self.opened.as_ref().expect("it is open").served
+    }
+
+    /// Whether its disk can fail.
+    pub fn is_simulated(&self) -> bool {
+        matches!(self.kept, KeptIn::Sim(..))
+    }
+
+    /// The time of its clock.
+    pub fn set_clock(&self, now: i64) {
+        self.clock.set(Time(now));
+    }
+
+    fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
+        let settings = StoreSettings { segment_bytes: 16 << 10, index_cache_bytes_max: 1 << 20 };
+        let disk: Arc<dyn Disk> = match &self.kept {
+            KeptIn::Memory(store) => return Ok(Arc::new(store.reopen())),
+            KeptIn::Folder(_) => Arc::new(RealDisk),
+            KeptIn::Sim(disk, _) => Arc::new(disk.clone()),
         };
-        let engine = runtime().block_on(async { Engine::open(store, self.clock.clone(), self.settings.clone()) });
-        let engine = engine.expect("the engine opens");
+        let dir = self.data_dir().expect("it is in a folder");
+        Ok(Arc::new(EmbeddedStore::open(&dir, disk, self.random.clone(), settings)?))
+    }
+
+    fn data_dir(&self) -> Option<PathBuf> {
+        match &self.kept {
+            KeptIn::Memory(_) => None,
+            KeptIn::Folder(dir) => Some(dir.path().join("data")),
+            // What it holds of the folder is there; the index is in the same one of the machine.
+            KeptIn::Sim(_, dir) => Some(dir.path().to_path_buf()),
+        }
+    }
+
+    fn try_open(&mut self) -> Result<(), StoreError> {
+        let store = self.store()?;
+        let opened = runtime().block_on(async {
+            let (store, clock) = (store.clone(), self.clock.clone());
+            Engine::open(store, clock, self.settings.clone())
+        });
+        let engine = opened?;
         let definitions = DefinitionLock::default();
         let served = Served {
             catalog: Catalog::new(engine.clone(), definitions.clone()),
             ingest: Ingest::new(engine.clone(), definitions, self.stopping.subscribe()),
             query: Query::new(engine.clone()),
         };
-        self.opened = Some((engine, served));
+        self.opened = Some(Opened { engine, served, store });
+        Ok(())
+    }
+
+    fn open(&mut self) {
+        self.try_open().expect("it opens");
     }
 
     fn close(&mut self) {
-        if let Some((engine, served)) = self.opened.take() {
-            runtime().block_on(engine.close()).expect("the engine closes");
-            drop(served);
+        if let Some(opened) = &self.opened {
+            runtime().block_on(opened.engine.close()).expect("the engine closes");
+        }
+        self.drop_engine();
+    }
+
+    /// Lets go of the engine without closing it, and waits until nothing of it is left.
+    fn drop_engine(&mut self) {
+        let Some(Opened { engine, served, store }) = self.opened.take() else { return };
+        drop((engine, served));
+        let since = Instant::now();
+        while Arc::strong_count(&store) > 1 {
+            assert!(since.elapsed() < Duration::from_secs(60), "a dropped engine ends");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Comes to its end in the middle of changes that were sent in this order, and is started again. What was heard
+    /// of each.
+    pub fn crash(&mut self, restart: &Restart, changes: &[Ask]) -> Vec<Heard> {
+        if let KeptIn::Sim(disk, _) = &self.kept {
+            disk.fail(restart.disk_dies_after, Fault::Dead);
+        }
+        let heard_max = if self.is_simulated() { changes.len() } else { restart.disk_dies_after as usize };
+        let heard = runtime().block_on(self.send(restart, changes, heard_max));
+        if let KeptIn::Sim(disk, _) = &self.kept {
+            disk.kill();
+        }
+        self.drop_engine();
+        self.revive(restart.ending);
+        self.turn_index(restart.index);
+        for start in 0..restart.starts_killed {
+            if let KeptIn::Sim(disk, _) = &self.kept {
+                disk.fail(restart.disk_dies_after / 2 + start as u64, Fault::Dead);
+                let _ = self.try_open();
+                disk_of(&self.kept).kill();
+                self.drop_engine();
+                self.revive(restart.ending);
+            }
+        }
+        self.open();
+        heard
+    }
+
+    fn revive(&self, ending: Ending) {
+        if let KeptIn::Sim(disk, _) = &self.kept {
+            disk.revive(ending == Ending::PowerCut);
+        }
+    }
+
+    /// On a disk that fails every answer is awaited; else only what comes at once is heard.
+    async fn send(&self, restart: &Restart, changes: &[Ask], heard_max: usize) -> Vec<Heard> {
+        let (engine, served) = (self.engine(), self.served());
+        let fold = async {
+            if restart.folding {
+                let _ = engine.fold().await;
+            }
+        };
+        if restart.streamed {
+            let batch = |ask: &Ask| match ask {
+                Ask::Write(request) => request.clone(),
+                _ => unreachable!("a stream is of batches"),
+            };
+            let stream = served.stream(changes.iter().map(batch).collect(), heard_max);
+            return futures::join!(fold, stream).1;
+        }
+        // All are polled in their order, so the engine is handed them in it.
+        let all = futures::future::join_all(changes.iter().map(|ask| served.ask(ask, None)));
+        let mut both = pin!(futures::future::join(fold, all));
+        if self.is_simulated() {
+            return both.await.1.into_iter().map(Some).collect();
+        }
+        match futures::poll!(&mut both) {
+            Poll::Ready((_, answers)) => answers.into_iter().map(Some).collect(),
+            Poll::Pending => changes.iter().map(|_| None).collect(),
+        }
+    }
+
+    /// What becomes of the index while nobody has it open.
+    fn turn_index(&self, fate: IndexFate) {
+        let Some(dir) = self.data_dir() else { return };
+        let (index, copy) = (dir.join("index"), self.index_copy.path().join("index"));
+        let replace = |from: &Path, to: &Path| {
+            if to.exists() {
+                fs::remove_dir_all(to).expect("it can be removed");
+            }
+            copy_dir(from, to);
+        };
+        match fate {
+            IndexFate::Kept => {}
+            IndexFate::Lost if index.exists() => fs::remove_dir_all(index).expect("it can be removed"),
+            IndexFate::Older if copy.exists() => replace(&copy, &index),
+            IndexFate::Copied if index.exists() => replace(&index, &copy),
+            _ => {}
+        }
+    }
+
+    /// Is closed, and started again.
+    pub fn restart_with(&mut self, index: IndexFate) {
+        self.close();
+        self.turn_index(index);
+        self.open();
+    }
+}
+
+/// A folder whose syncs cost nothing, where the machine has one: what it forgets is not looked at.
+fn folder_in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a temporary folder")
+}
+
+fn disk_of(kept: &KeptIn) -> &SimDisk {
+    match kept {
+        KeptIn::Sim(disk, _) => disk,
+        _ => unreachable!("it was one"),
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("it can be made");
+    for entry in fs::read_dir(from).expect("it is there") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("it can be copied");
         }
     }
 }
@@ -108,37 +282,36 @@ fn small() -> Settings {
 
 impl Asked for Server {
     fn fresh(seed: u64) -> Self {
-        let kept = match seed % 4 {
+        let kept = match seed % 8 {
             0 => KeptIn::Folder(tempfile::tempdir().expect("a temporary folder")),
-            _ => KeptIn::Memory(MemoryStore::new()),
+            1 | 2 => KeptIn::Memory(MemoryStore::new()),
+            _ => {
+                let folder = folder_in_memory();
+                KeptIn::Sim(SimDisk::new(seed, folder.path()), folder)
+            }
         };
         // Never forgotten: the clock of a run leaps by days.
-        let settings = if seed % 8 == 1 { Settings::default() } else { small() };
+        let settings = if seed % 16 < 4 { Settings::default() } else { small() };
         let settings = Settings { request_id_nanos_min: i64::MAX, ..settings };
-        let clock = Arc::new(ManualClock::default());
-        let mut server = Server { kept, settings, clock, opened: None, stopping: watch::channel(false).0 };
+        let (clock, random) = (Arc::new(ManualClock::default()), Arc::new(SeededRandom::new(seed)));
+        let (index_copy, stopping) = (folder_in_memory(), watch::channel(false).0);
+        let mut server = Server { kept, settings, clock, random, opened: None, index_copy, stopping };
         server.open();
         server
     }
 
     fn ask(&mut self, ask: &Ask, metric: Option<&Metric>, now: i64) -> Result<Reply, Refusal> {
-        self.clock.set(Time(now));
-        let (_, served) = self.opened.as_ref().expect("it is open");
-        let answered = runtime().block_on(served.ask(ask, metric));
+        self.set_clock(now);
+        let answered = runtime().block_on(self.served().ask(ask, metric));
         answered.inspect(check_estimates).map(|reply| normal(reply, metric))
     }
 
     fn fold(&mut self) {
-        let (engine, _) = self.opened.as_ref().expect("it is open");
-        runtime().block_on(engine.fold()).expect("it folds");
+        runtime().block_on(self.engine().fold()).expect("it folds");
     }
 
     fn restart(&mut self, index_lost: bool) {
-        self.close();
-        if let (KeptIn::Folder(dir), true) = (&self.kept, index_lost) {
-            fs::remove_dir_all(dir.path().join("data/index")).expect("there is an index");
-        }
-        self.open();
+        self.restart_with(if index_lost { IndexFate::Lost } else { IndexFate::Kept });
     }
 }
 

@@ -219,40 +219,6 @@ impl World {
         }
         self.send(Ask::Opening(request))
     }
-
-    /// An earlier write again: the same by meaning, or another under its id.
-    pub(super) fn retry(&mut self, chance: &mut Chance, oracle: &Oracle, metric: &Metric) -> Ask {
-        let there = |ask: &Ask| match ask {
-            Ask::Write(request) => request.series.iter().all(|entry| oracle.metric(&entry.metric).is_some()),
-            ask => oracle.metric(ask.metric()).is_some(),
-        };
-        let sent: Vec<Ask> = self.sent.iter().filter(|ask| there(ask)).cloned().collect();
-        if sent.is_empty() {
-            return self.write(chance, oracle, metric);
-        }
-        let mut ask = chance.pick(&sent);
-        let differs = chance.percent(15);
-        match &mut ask {
-            Ask::Write(request) => {
-                chance.shuffle(&mut request.series);
-                for entry in &mut request.series {
-                    chance.shuffle(&mut entry.points);
-                    if let Some(metric) = oracle.metric(&entry.metric)
-                        && chance.percent(50)
-                    {
-                        *entry = in_columns(chance, metric, entry.clone());
-                    }
-                }
-                if differs {
-                    request.reason.push_str(" again");
-                }
-            }
-            Ask::Retract(request) if differs => request.reason.push_str(" again"),
-            Ask::Opening(request) if differs => request.note.push_str(" again"),
-            _ => {}
-        }
-        ask
-    }
 }
 
 /// What is there, and what the batch has so far.
@@ -309,7 +275,7 @@ fn report(
 }
 
 /// The same points as columns, where columns can say them.
-fn in_columns(chance: &mut Chance, metric: &Metric, entry: SeriesPoints) -> SeriesPoints {
+pub(super) fn in_columns(chance: &mut Chance, metric: &Metric, entry: SeriesPoints) -> SeriesPoints {
     let plain = entry.points.iter().all(|point| point.end.is_none() && !point.restated);
     let starts: Vec<_> = entry.points.iter().filter_map(|point| point.start_time).collect();
     let whole = starts.is_empty() || starts.len() == entry.points.len();
