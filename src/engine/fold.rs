@@ -148,6 +148,7 @@ impl Fold {
         }
         writing.ids(&self.dirty.ids)?;
         let Writing { writer, places, .. } = writing;
+        let _published = loader.hold_publishing();
         writer.finish()?;
         // From here on the fold is part of the store; the index only follows.
         for (child, place) in places {

@@ -18,7 +18,7 @@ pub mod lock;
 pub mod log;
 
 use super::{
-    Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
 };
 use crate::disk::{Disk, Open};
 use crate::random::{Random, array};
@@ -179,6 +179,17 @@ impl Store for EmbeddedStore {
 
     fn fold_bytes(&self) -> u64 {
         self.folds.bytes()
+    }
+
+    fn locate(&self, at: FrameRef) -> (String, u64) {
+        self.folds.locate(at)
+    }
+
+    fn verify(&self, each: &mut Checked) {
+        let go = self.folds.verify(each);
+        if go.is_continue() {
+            let _ = self.log.verify(each);
+        }
     }
 
     fn index_state(&self) -> IndexState {

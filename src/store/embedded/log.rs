@@ -10,11 +10,12 @@ pub mod spare;
 use crate::disk::Disk;
 use crate::random::Random;
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::{Commit, Committed, Position, Record, StoreError};
+use crate::store::{Checked, Commit, Committed, Position, Record, StoreError};
 use record::{Kind, Place, put_mark, put_record, record_bytes};
 use recovery::{Home, Recovered, Stop, Weights, seal, too_new, walk};
-use segment::{FRAME_BYTES, HEADER_BYTES, Segment};
+use segment::{FRAME_BYTES, HEADER_BYTES, Header, Segment};
 use spare::Spare;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -195,6 +196,35 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// See [`crate::store::Store::verify`]: headers, that each leads to the one before, and every record.
+    pub fn verify(&self, each: &mut Checked) -> ControlFlow<()> {
+        let segments = self.shelf().segments.clone();
+        for (i, segment) in segments.iter().enumerate() {
+            match Header::read(segment.file.as_ref(), &segment.path) {
+                Ok(header) if header == segment.header => {}
+                Ok(_) => each(0, Some(damaged(&segment.path, 0, "the header is not what it was when it was opened")))?,
+                Err(error) => each(0, Some(error))?,
+            }
+            let found = segment.read(segment.end).map(|bytes| walk(&bytes, &segment.header, &mut |_, _, _| {}));
+            let wrong = match found {
+                Err(error) => Some(error),
+                Ok(walk) => match (walk.stop, segments.get(i + 1)) {
+                    (Stop::TooNew(version), _) => Some(too_new(segment, version)),
+                    (Stop::Bad(what), _) => Some(damaged(&segment.path, walk.offset, what)),
+                    (Stop::Mark(..), _) => {
+                        Some(damaged(&segment.path, walk.offset, "the log ends here and should go on"))
+                    }
+                    (Stop::End, Some(next)) if walk.next_position != next.header.first_position.0 => {
+                        Some(damaged(&segment.path, walk.offset, "records are missing between it and the next one"))
+                    }
+                    (Stop::End, _) => None,
+                },
+            };
+            each(segment.end, wrong)?;
+        }
+        ControlFlow::Continue(())
     }
 
     /// See [`crate::store::Store::trim`].
