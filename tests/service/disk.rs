@@ -16,7 +16,7 @@ const WRITE: &str = "IngestService/WritePoints";
 async fn over_sim_disk() -> (Server, SimDisk, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
     let disk = SimDisk::new(1, dir.path());
-    let settings = StoreSettings { segment_bytes: 1 << 20, ..StoreSettings::default() };
+    let settings = StoreSettings { segment_bytes: 1 << 20, reserve_bytes: 1 << 20, ..StoreSettings::default() };
     let store = EmbeddedStore::open(dir.path(), Arc::new(disk.clone()), Arc::new(SeededRandom::new(1)), settings);
     let server = Server::over(Arc::new(store.expect("it opens")), Settings::default(), Limits::default()).await;
     server.ok("CatalogService/CreateMetric", r#"{"metric":{"name":"a/b","kind":"GAUGE"}}"#).await;
