@@ -449,13 +449,7 @@ impl Committer {
             // Everything is in the log; the index is not marked as closed, and built anew.
             return Ok(());
         }
-        match self.fold_now() {
-            Err(error @ StoreError::Full { .. }) => {
-                tracing::warn!(%error, "what is not folded stays in the log; the next start takes longer");
-                return Ok(());
-            }
-            folded => folded?,
-        }
+        self.fold_now()?;
         self.shared.loader.store().close(self.folded)
     }
 }

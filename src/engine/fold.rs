@@ -125,12 +125,7 @@ struct Writing<'a> {
 impl Fold {
     /// Writes the fold file, then the index. Cost: packs what changed (19 ns a point).
     pub fn run(self, loader: &Loader, settings: &Settings) -> Folded {
-        let written = match self.write(loader, settings) {
-            // On a full disk the store keeps a reserve, which the next attempt has.
-            Err(StoreError::Full { .. }) => self.write(loader, settings),
-            written => written,
-        };
-        match written {
+        match self.write(loader, settings) {
             Ok(done) => Folded::Done(Box::new(done)),
             Err(error) => Folded::Failed { error, dirty: self.dirty, memtable_bytes: self.memtable_bytes },
         }
@@ -153,7 +148,6 @@ impl Fold {
         }
         writing.ids(&self.dirty.ids)?;
         let Writing { writer, places, .. } = writing;
-        let _published = loader.hold_publishing();
         writer.finish()?;
         // From here on the fold is part of the store; the index only follows.
         for (child, place) in places {
@@ -172,7 +166,7 @@ impl Fold {
                 if let Some(series) = component.metrics.get(metric).and_then(|m| m.series.get(labels))
                     && let Some(root) = &series.root
                 {
-                    store_nodes(loader, root, &mut entries)?;
+                    store_nodes(loader, root)?;
                 }
             }
             let of_component = done.series.iter().filter(|s| s.component == *name);
@@ -184,20 +178,21 @@ impl Fold {
     }
 }
 
-/// Stores the nodes under an entry that are not stored yet, children first.
-pub fn store_nodes(loader: &Loader, entry: &Entry, entries: &mut Vec<IndexEntry>) -> Result<(), StoreError> {
+/// Stores the nodes under an entry that are not stored yet, children first. Each is in the index before it counts as
+/// stored: from then on it may be let go of, and somebody may want to read it again.
+pub fn store_nodes(loader: &Loader, entry: &Entry) -> Result<(), StoreError> {
     if entry.child.place().is_some() {
         return Ok(());
     }
     let Some(body) = entry.child.in_memory() else { return Ok(()) };
     let Body::Node(children) = &*body else { return Ok(()) };
     for child in children.iter() {
-        store_nodes(loader, child, entries)?;
+        store_nodes(loader, child)?;
     }
     let mut out = super::codec::Writer::default();
     write_entries(&mut out, children);
     let id = loader.next_node();
-    entries.push((node_key(id), Some(out.0)));
+    loader.store().write_index(vec![(node_key(id), Some(out.0))])?;
     loader.stored(&entry.child, Place::Node(id));
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! at random revisions. Small blocks and fan-outs, so that trees get deep with few points.
 
 mod behind;
+mod index_fails;
 mod old_version;
 mod story;
 mod told;
@@ -240,9 +241,6 @@ async fn run(kind: Kind, steps: Vec<Step>) {
             }
         }
         check_view(&engine, &past, past.len() as i64 - 1, kind).await;
-        let verified = engine.verify().await;
-        assert_eq!(verified.findings, [], "tree = scan");
-        assert_eq!(verified.counts.points as usize, past.last().map_or(0, BTreeMap::len));
     }
     for revision in 0..past.len() as i64 {
         check_view(&engine, &past, revision, kind).await;
