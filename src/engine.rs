@@ -16,7 +16,6 @@ mod judge;
 mod open;
 mod state;
 mod tree;
-pub mod verify;
 pub mod view;
 
 use crate::clock::Clock;

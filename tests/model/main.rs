@@ -14,8 +14,8 @@ mod regressions;
 mod run;
 mod serve;
 mod server;
-#[path = "../store/sim_disk.rs"]
-#[allow(dead_code)] // what only the tests of the store plant
+#[path = "../power/sim_disk.rs"]
+#[allow(dead_code)] // what only other tests plant
 mod sim_disk;
 
 use oracle::Oracle;

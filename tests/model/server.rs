@@ -33,7 +33,7 @@ use crate::{
     compare::{check_estimates, normal},
     generate::{Ending, IndexFate, Restart},
     serve::{Heard, Served},
-    sim_disk::{Fault, SimDisk},
+    sim_disk::{Counted, Fault, SimDisk},
 };
 
 /// One runtime for all servers of the process.
@@ -97,12 +97,11 @@ impl Server {
     }
 
     fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
-        let settings =
-            StoreSettings { segment_bytes: 16 << 10, index_cache_bytes_max: 1 << 20, reserve_bytes: 8 << 10 };
+        let settings = StoreSettings { segment_bytes: 16 << 10, index_cache_bytes_max: 1 << 20 };
         let disk: Arc<dyn Disk> = match &self.kept {
             KeptIn::Memory(store) => return Ok(Arc::new(store.reopen())),
             KeptIn::Folder(_) => Arc::new(RealDisk),
-            KeptIn::Sim(disk, _) => Arc::new(disk.clone()),
+            KeptIn::Sim(disk, dir) => Arc::new(disk.process(dir.path())),
         };
         let dir = self.data_dir().expect("it is in a folder");
         Ok(Arc::new(EmbeddedStore::open(&dir, disk, self.random.clone(), settings)?))
@@ -160,33 +159,33 @@ impl Server {
     /// of each.
     pub fn crash(&mut self, restart: &Restart, changes: &[Ask]) -> Vec<Heard> {
         if let KeptIn::Sim(disk, _) = &self.kept {
-            disk.fail(restart.disk_dies_after, Fault::Dead);
+            disk.plan(restart.disk_dies_after, Counted::Changes, Fault::Kill);
         }
         let heard_max = if self.is_simulated() { changes.len() } else { restart.disk_dies_after as usize };
         let heard = runtime().block_on(self.send(restart, changes, heard_max));
-        if let KeptIn::Sim(disk, _) = &self.kept {
-            disk.kill();
-        }
-        self.drop_engine();
-        self.revive(restart.ending);
+        self.end(restart.ending);
         self.turn_index(restart.index);
         for start in 0..restart.starts_killed {
             if let KeptIn::Sim(disk, _) = &self.kept {
-                disk.fail(restart.disk_dies_after / 2 + start as u64, Fault::Dead);
+                disk.plan(restart.disk_dies_after / 2 + start as u64, Counted::Changes, Fault::Kill);
                 let _ = self.try_open();
-                disk_of(&self.kept).kill();
-                self.drop_engine();
-                self.revive(restart.ending);
+                self.end(restart.ending);
             }
         }
         self.open();
         heard
     }
 
-    fn revive(&self, ending: Ending) {
+    /// The process is gone, or the power.
+    fn end(&mut self, ending: Ending) {
         if let KeptIn::Sim(disk, _) = &self.kept {
-            disk.revive(ending == Ending::PowerCut);
+            disk.unplan();
+            match ending {
+                Ending::PowerCut => disk.cut(),
+                Ending::Closed | Ending::Killed => disk.kill(),
+            }
         }
+        self.drop_engine();
     }
 
     /// On a disk that fails every answer is awaited; else only what comes at once is heard.
@@ -250,13 +249,6 @@ fn folder_in_memory() -> TempDir {
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a temporary folder")
 }
 
-fn disk_of(kept: &KeptIn) -> &SimDisk {
-    match kept {
-        KeptIn::Sim(disk, _) => disk,
-        _ => unreachable!("it was one"),
-    }
-}
-
 fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("it can be made");
     for entry in fs::read_dir(from).expect("it is there") {
@@ -288,7 +280,7 @@ impl Asked for Server {
             1 | 2 => KeptIn::Memory(MemoryStore::new()),
             _ => {
                 let folder = folder_in_memory();
-                KeptIn::Sim(SimDisk::new(seed, folder.path()), folder)
+                KeptIn::Sim(SimDisk::new(seed), folder)
             }
         };
         // Never forgotten: the clock of a run leaps by days.

@@ -2,7 +2,7 @@
 
 use crate::harness::{Server, told};
 use crate::server::health;
-use crate::sim_disk::{Fault, SimDisk};
+use crate::sim_disk::{Counted, Fault, SimDisk};
 use milepost::config::Limits;
 use milepost::engine::Settings;
 use milepost::random::SeededRandom;
@@ -10,14 +10,17 @@ use milepost::store::embedded::{EmbeddedStore, StoreSettings};
 use std::sync::Arc;
 use tonic_health::pb::health_check_response::ServingStatus;
 
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
 const WRITE: &str = "IngestService/WritePoints";
 
 /// A server over a disk that can fail. The directory is held for as long as it runs.
 async fn over_sim_disk() -> (Server, SimDisk, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
-    let disk = SimDisk::new(1, dir.path());
-    let settings = StoreSettings { segment_bytes: 1 << 20, reserve_bytes: 1 << 20, ..StoreSettings::default() };
-    let store = EmbeddedStore::open(dir.path(), Arc::new(disk.clone()), Arc::new(SeededRandom::new(1)), settings);
+    let disk = SimDisk::new(1);
+    let settings = StoreSettings { segment_bytes: 1 << 20, ..StoreSettings::default() };
+    let process = Arc::new(disk.process(dir.path()));
+    let store = EmbeddedStore::open(dir.path(), process, Arc::new(SeededRandom::new(1)), settings);
     let server = Server::over(Arc::new(store.expect("it opens")), Settings::default(), Limits::default()).await;
     server.ok("CatalogService/CreateMetric", r#"{"metric":{"name":"a/b","kind":"GAUGE"}}"#).await;
     (server, disk, dir)
@@ -31,7 +34,7 @@ fn write(day: u8) -> String {
 async fn a_failed_disk_takes_no_more_writes_and_answers_still() {
     let (server, disk, _dir) = over_sim_disk().await;
     server.ok(WRITE, &write(1)).await;
-    disk.fail(0, Fault::Dead);
+    disk.plan(0, Counted::Changes, Fault::Fails(EIO));
     for day in [2, 3] {
         let told = server.refused(WRITE, &write(day)).await;
         assert!(
@@ -48,10 +51,9 @@ async fn a_failed_disk_takes_no_more_writes_and_answers_still() {
 
 #[tokio::test]
 async fn a_full_disk_is_told_with_when_to_try_again() {
-    use std::io::ErrorKind::StorageFull;
     use tonic_types::StatusExt;
     let (server, disk, _dir) = over_sim_disk().await;
-    disk.fail(0, Fault::Once(StorageFull));
+    disk.plan(0, Counted::Changes, Fault::Fails(ENOSPC));
     let status = server.call(WRITE, &write(1)).await.expect_err("refused");
     assert!(told(&status).starts_with("RESOURCE_EXHAUSTED DISK_FULL no room on the disk for "), "{}", told(&status));
     assert!(status.get_details_retry_info().is_some() && status.get_details_quota_failure().is_some());

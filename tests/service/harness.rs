@@ -140,8 +140,7 @@ impl Server {
 
 /// The store in a directory.
 pub fn open_dir(dir: &Path) -> Arc<dyn Store> {
-    let settings = StoreSettings { reserve_bytes: 1 << 20, ..StoreSettings::default() };
-    let store = EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SystemRandom), settings);
+    let store = EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SystemRandom), StoreSettings::default());
     Arc::new(store.expect("the store opens"))
 }
 

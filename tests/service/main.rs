@@ -15,6 +15,6 @@ mod query_total;
 mod retry;
 mod server;
 #[allow(dead_code)]
-#[path = "../store/sim_disk.rs"]
+#[path = "../power/sim_disk.rs"]
 mod sim_disk;
 mod stream;

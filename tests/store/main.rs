@@ -1,11 +1,9 @@
-//! The stores, from outside: what both promise, and what the embedded one does about damage, crashes and failures.
+//! The stores, from outside: what both promise, and what the embedded one does about damage. (Crashes and failing disks: `tests/power`.)
 
 mod conformance;
-mod crash;
 mod fixture;
 mod folds;
 mod index;
 mod log;
 mod model;
 mod opening;
-mod sim_disk;

@@ -2,11 +2,10 @@
 //! refused is not, and nothing is wrong.
 
 use crate::fixture::{SMALL, commit, line, read_log, record, temporary};
-use crate::sim_disk::{Fault, SimDisk};
+use crate::sim_disk::{Counted, Fault, SimDisk};
 use milepost::random::SeededRandom;
 use milepost::store::embedded::EmbeddedStore;
 use milepost::store::{FrameRef, Position, Record, Store, StoreError};
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,18 +38,18 @@ impl Run<'_> {
 
     fn open(&self) -> Result<EmbeddedStore, StoreError> {
         let random = SeededRandom::new(self.random.next());
-        EmbeddedStore::open(self.dir, Arc::new(self.disk.clone()), Arc::new(random), SMALL)
+        EmbeddedStore::open(self.dir, Arc::new(self.disk.process(self.dir)), Arc::new(random), SMALL)
     }
 
     /// Opens what a crash left, sometimes with another crash in the middle, and checks it.
     fn recover(&mut self, power_cut: bool) -> EmbeddedStore {
-        self.disk.kill();
-        self.disk.revive(power_cut);
+        self.disk.unplan();
+        end(&self.disk, power_cut);
         while self.below(3) == 0 {
-            self.disk.fail(self.below(20), Fault::Dead);
+            self.disk.plan(self.below(20), Counted::Changes, Fault::Kill);
             drop(self.open());
-            self.disk.kill();
-            self.disk.revive(self.below(2) == 0);
+            self.disk.unplan();
+            end(&self.disk, self.below(2) == 0);
         }
         let store = self.open().unwrap_or_else(|error| panic!("seed {}: {error}", self.seed));
         self.check(&store);
@@ -125,30 +124,40 @@ impl Run<'_> {
     }
 }
 
+/// The process ends, or the power too.
+fn end(disk: &SimDisk, power_cut: bool) {
+    match power_cut {
+        true => disk.cut(),
+        false => disk.kill(),
+    }
+}
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
 /// One run: steps in random order, over one directory.
 fn run(seed: u64) -> u32 {
     let real = temporary();
     let dir = real.path();
     let random = SeededRandom::new(seed);
-    let disk = SimDisk::new(random.next(), dir);
+    let disk = SimDisk::new(random.next());
     let mut run = Run { seed, dir, disk, random, expected: Expected::default(), next: 0, faults: 0 };
     let mut store = run.recover(false);
     for _ in 0..30 {
         match run.below(12) {
             0 => {
-                run.disk.kill();
+                end(&run.disk, run.below(2) == 0);
                 drop(store);
-                let power_cut = run.below(2) == 0;
-                store = run.recover(power_cut);
+                store = run.recover(false);
             }
-            1 => run.disk.fail(run.below(8), Fault::Dead),
-            2 => run.disk.fail(run.below(8), Fault::Once(ErrorKind::StorageFull)),
-            3 => run.disk.fail(run.below(8), Fault::Once(ErrorKind::Other)),
+            1 => run.disk.plan(run.below(8), Counted::Changes, Fault::Kill),
+            2 => run.disk.plan(run.below(8), Counted::Changes, Fault::Short(ENOSPC)),
+            3 => run.disk.plan(run.below(8), Counted::Changes, Fault::Short(EIO)),
             4 | 5 => run.fold(&store),
             _ => run.commit(&store),
         }
     }
-    run.disk.kill();
+    run.disk.cut();
     drop(store);
     drop(run.recover(true));
     run.faults
@@ -164,12 +173,13 @@ fn nothing_acknowledged_is_lost() {
 #[test]
 fn a_failed_sync_poisons_the_log() {
     let real = temporary();
-    let disk = SimDisk::new(1, real.path());
-    let open = || EmbeddedStore::open(real.path(), Arc::new(disk.clone()), Arc::new(SeededRandom::new(5)), SMALL);
+    let disk = SimDisk::new(1);
+    let open =
+        || EmbeddedStore::open(real.path(), Arc::new(disk.process(real.path())), Arc::new(SeededRandom::new(5)), SMALL);
     let store = open().expect("it is new");
     commit(&store, &[record("pay", 1, 10)]).expect("the disk works");
     // The first change is the write, the second the sync.
-    disk.fail(1, Fault::Once(ErrorKind::Other));
+    disk.plan(1, Counted::Changes, Fault::Fails(EIO));
     assert!(matches!(commit(&store, &[record("pay", 2, 10)]), Err(StoreError::Io { operation: "sync", .. })));
     assert!(matches!(commit(&store, &[record("pay", 3, 10)]), Err(StoreError::Poisoned { .. })));
     assert_eq!(read_log(&store, 0).expect("reads go on"), [(1, record("pay", 1, 10))]);
@@ -177,9 +187,8 @@ fn a_failed_sync_poisons_the_log() {
     let store = open().expect("it recovers");
     let log = read_log(&store, 0).expect("it is whole");
     assert_eq!(log, [(1, record("pay", 1, 10)), (2, record("pay", 2, 10))], "what could be read was synced again");
-    disk.kill();
+    disk.cut();
     drop(store);
-    disk.revive(true);
     assert_eq!(read_log(&open().expect("it recovers"), 0).expect("it is whole"), log, "before it was given");
 }
 
@@ -187,14 +196,15 @@ fn a_failed_sync_poisons_the_log() {
 #[test]
 fn a_full_disk_may_be_tried_again() {
     let real = temporary();
-    let disk = SimDisk::new(2, real.path());
-    let open = || EmbeddedStore::open(real.path(), Arc::new(disk.clone()), Arc::new(SeededRandom::new(5)), SMALL);
+    let disk = SimDisk::new(2);
+    let open =
+        || EmbeddedStore::open(real.path(), Arc::new(disk.process(real.path())), Arc::new(SeededRandom::new(5)), SMALL);
     let mut expected = Vec::new();
     let mut refused = 0;
     let store = open().expect("it is new");
     for number in 1..=60 {
         if number % 3 == 0 {
-            disk.fail(0, Fault::Once(ErrorKind::StorageFull));
+            disk.plan(0, Counted::Changes, Fault::Short(ENOSPC));
         }
         // A large one needs a segment of its own.
         let record = record("pay", number, if number % 9 == 0 { 12_000 } else { 900 });
@@ -205,9 +215,8 @@ fn a_full_disk_may_be_tried_again() {
         }
     }
     assert!(refused > 10, "{refused}");
-    disk.kill();
+    disk.cut();
     drop(store);
-    disk.revive(true);
     let log = read_log(&open().expect("it recovers"), 0).expect("it is whole");
     assert!(log.into_iter().map(|(_, record)| record).eq(expected));
 }
@@ -217,18 +226,23 @@ fn a_full_disk_may_be_tried_again() {
 fn a_refused_group_never_comes_back() {
     for seed in 0..40 {
         let real = temporary();
-        let disk = SimDisk::new(seed, real.path());
-        let open =
-            || EmbeddedStore::open(real.path(), Arc::new(disk.clone()), Arc::new(SeededRandom::new(seed)), SMALL);
+        let disk = SimDisk::new(seed);
+        let open = || {
+            EmbeddedStore::open(
+                real.path(),
+                Arc::new(disk.process(real.path())),
+                Arc::new(SeededRandom::new(seed)),
+                SMALL,
+            )
+        };
         let store = open().expect("it is new");
         commit(&store, &[record("pay", 1, 1_000)]).expect("the disk works");
         commit(&store, &[record("pay", 2, 10)]).expect("the disk works");
-        disk.fail(0, Fault::Once(ErrorKind::StorageFull));
+        disk.plan(0, Counted::Changes, Fault::Short(ENOSPC));
         let refused: Vec<_> = (3..20).map(|number| record("pay", number, 10)).collect();
         assert!(matches!(commit(&store, &refused), Err(StoreError::Full { .. })));
-        disk.kill();
+        end(&disk, seed % 2 == 0);
         drop(store);
-        disk.revive(seed % 2 == 0);
         assert_eq!(read_log(&open().expect("it recovers"), 0).expect("it is whole").len(), 2, "seed {seed}");
     }
 }
