@@ -56,6 +56,8 @@ pub struct StoreConfig {
     pub segment_bytes: u64,
     /// Bytes of the index that are cached, counted as they are on disk.
     pub index_cache_bytes_max: u64,
+    /// Bytes of the disk that are kept for folding where it is full otherwise; 0: none are.
+    pub reserve_bytes: u64,
 }
 
 /// What is wrong with a configuration. Put the file right and start again.
@@ -121,8 +123,8 @@ impl Default for EngineConfig {
 
 impl Default for StoreConfig {
     fn default() -> StoreConfig {
-        let StoreSettings { segment_bytes, index_cache_bytes_max } = StoreSettings::default();
-        StoreConfig { segment_bytes, index_cache_bytes_max }
+        let StoreSettings { segment_bytes, index_cache_bytes_max, reserve_bytes } = StoreSettings::default();
+        StoreConfig { segment_bytes, index_cache_bytes_max, reserve_bytes }
     }
 }
 
@@ -153,6 +155,10 @@ impl Config {
             return Err(ConfigError::OutOfBounds { key, value, bounds: "65536 to 1073741824" });
         }
         at_least("store.index_cache_bytes_max", store.index_cache_bytes_max, 1 << 20, "1048576 or more")?;
+        if store.reserve_bytes > 1 << 40 {
+            let (key, value) = ("store.reserve_bytes", store.reserve_bytes);
+            return Err(ConfigError::OutOfBounds { key, value, bounds: "0 to 1099511627776" });
+        }
         Ok(self)
     }
 }
@@ -184,7 +190,8 @@ impl EngineConfig {
 impl StoreConfig {
     /// What the embedded store is opened with.
     pub fn settings(&self) -> StoreSettings {
-        StoreSettings { segment_bytes: self.segment_bytes, index_cache_bytes_max: self.index_cache_bytes_max }
+        let StoreConfig { segment_bytes, index_cache_bytes_max, reserve_bytes } = *self;
+        StoreSettings { segment_bytes, index_cache_bytes_max, reserve_bytes }
     }
 }
 
@@ -227,6 +234,7 @@ mod tests {
             parse("[store]\nsegment_bytes = 4096").unwrap_err(),
             "store.segment_bytes = 4096 is out of bounds: say 65536 to 1073741824"
         );
+        assert!(parse("[store]\nreserve_bytes = 1099511627777").unwrap_err().contains("0 to 1099511627776"));
         assert!(parse("[engine]\nmemtable_bytes_max = 65535").unwrap_err().contains("65536 or more"));
     }
 }

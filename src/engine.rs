@@ -16,6 +16,7 @@ mod judge;
 mod open;
 mod state;
 mod tree;
+pub mod verify;
 pub mod view;
 
 use crate::clock::Clock;

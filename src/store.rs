@@ -10,6 +10,7 @@ pub mod memory;
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
 use bytes::Bytes;
+use std::ops::ControlFlow;
 
 /// A place in the log. Grows with every record of a component (embedded: with every record of any). 0 is
 /// before the first.
@@ -142,6 +143,9 @@ pub enum StoreError {
     },
 }
 
+/// Takes what was looked at: bytes, and damage.
+pub type Checked<'a> = dyn FnMut(u64, Option<StoreError>) -> ControlFlow<()> + 'a;
+
 /// Where everything is kept. All calls block; none is async, so that the engine decides on which thread they run.
 pub trait Store: Send + Sync + 'static {
     // ---- the log ----
@@ -177,6 +181,9 @@ pub trait Store: Send + Sync + 'static {
     /// Bytes on disk of the live fold files.
     fn fold_bytes(&self) -> u64;
 
+    /// Where a frame is, for people: a file and an offset.
+    fn locate(&self, at: FrameRef) -> (String, u64);
+
     // ---- the index ----
 
     /// Judged once, at opening.
@@ -193,6 +200,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Throws the index away and starts a fresh, empty one.
     fn reset_index(&self) -> Result<(), StoreError>;
+
+    // ---- all of it ----
+
+    /// Looks at every byte of the files but the frames that `read_frame` and the entries that `read_index` check.
+    /// `each` gets the bytes looked at since it was last called, and damage where there is some; it does not stop
+    /// there, but where `each` says so. What is written meanwhile may be left out.
+    fn verify(&self, each: &mut Checked);
 
     /// Syncs the index, marks it as covering the folds through `through`, and lets go of the directory. Nothing
     /// may be called after it.

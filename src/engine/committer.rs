@@ -449,7 +449,13 @@ impl Committer {
             // Everything is in the log; the index is not marked as closed, and built anew.
             return Ok(());
         }
-        self.fold_now()?;
+        match self.fold_now() {
+            Err(error @ StoreError::Full { .. }) => {
+                tracing::warn!(%error, "what is not folded stays in the log; the next start takes longer");
+                return Ok(());
+            }
+            folded => folded?,
+        }
         self.shared.loader.store().close(self.folded)
     }
 }

@@ -44,6 +44,11 @@ impl RequestIds {
         self.parts.iter().rev().find_map(|(_, part)| part.get(fingerprint))
     }
 
+    /// All remembered ids.
+    pub fn fingerprints(&self) -> Vec<[u8; 16]> {
+        self.parts.iter().flat_map(|(_, part)| part.keys().copied()).collect()
+    }
+
     /// Whether one more can be remembered at `now`. Forgets what is old enough first.
     pub fn has_room(&mut self, now: Time) -> bool {
         while let Some((hour, part)) = self.parts.front() {

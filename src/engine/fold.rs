@@ -125,7 +125,12 @@ struct Writing<'a> {
 impl Fold {
     /// Writes the fold file, then the index. Cost: packs what changed (19 ns a point).
     pub fn run(self, loader: &Loader, settings: &Settings) -> Folded {
-        match self.write(loader, settings) {
+        let written = match self.write(loader, settings) {
+            // On a full disk the store keeps a reserve, which the next attempt has.
+            Err(StoreError::Full { .. }) => self.write(loader, settings),
+            written => written,
+        };
+        match written {
             Ok(done) => Folded::Done(Box::new(done)),
             Err(error) => Folded::Failed { error, dirty: self.dirty, memtable_bytes: self.memtable_bytes },
         }
@@ -148,6 +153,7 @@ impl Fold {
         }
         writing.ids(&self.dirty.ids)?;
         let Writing { writer, places, .. } = writing;
+        let _published = loader.hold_publishing();
         writer.finish()?;
         // From here on the fold is part of the store; the index only follows.
         for (child, place) in places {

@@ -50,9 +50,7 @@ impl History {
             self.recent.range((first, i64::MIN)..=(last, i64::MAX)).map(|(k, v)| (*k, *v)).collect();
         let stored = found.len();
         for run in self.runs.iter().filter(|run| run.first_key <= last && first <= run.last_key) {
-            let bytes = loader.store().read_frame(run.at)?;
-            let versions = unpack_run(&bytes)
-                .map_err(|e| e.in_file(format!("run {} of the fold that ends at {}", run.at.number, run.at.fold.0)))?;
+            let versions = read_run(run, loader)?;
             found.extend(versions.into_iter().filter(|((time, _), _)| first <= *time && *time <= last));
         }
         if found.len() > stored {
@@ -62,6 +60,13 @@ impl History {
         }
         Ok(found)
     }
+}
+
+/// The versions of a run. Cost: one read.
+pub fn read_run(run: &Run, loader: &Loader) -> Result<Vec<(VersionKey, Option<Point>)>, StoreError> {
+    let bytes = loader.store().read_frame(run.at)?;
+    unpack_run(&bytes)
+        .map_err(|e| e.in_file(format!("run {} of the fold that ends at {}", run.at.number, run.at.fold.0)))
 }
 
 /// Packs versions: a format byte (1), their number, then time and revision as differences, a flag, the value.

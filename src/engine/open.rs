@@ -75,13 +75,7 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
     let mut building: BTreeMap<ComponentName, Building> = BTreeMap::new();
     let ids_from = Time(now.0.saturating_sub(settings.request_id_nanos_min).saturating_sub(3_600_000_000_000));
     for (line, at) in &lines {
-        let part = building.entry(line.component.clone()).or_insert_with(|| Building {
-            component: Component::new(line.component.clone()),
-            ids: Vec::new(),
-            series: HashMap::new(),
-            changes: BTreeMap::new(),
-            damaged: None,
-        });
+        let part = building.entry(line.component.clone()).or_insert_with(|| Building::new(&line.component));
         let taken = part.take(line, *at, loader, trusted, ids_from);
         part.bear(taken)?;
     }
@@ -114,7 +108,46 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
     Ok(opened)
 }
 
+/// A component as its frames alone say, without log and index.
+pub struct Rebuilt {
+    /// Beside its series.
+    pub component: Component,
+    /// Its series, by id.
+    pub series: BTreeMap<u64, pages::PageRecord>,
+    /// Something of it could not be read, and is missing here.
+    pub damaged: bool,
+}
+
+/// What the frames of these lines come to, all components apart. Nothing is written. Cost: as opening without an index.
+pub fn rebuild(loader: &Loader, settings: &Settings, lines: &[(Line, FrameRef)]) -> BTreeMap<ComponentName, Rebuilt> {
+    let mut parts: BTreeMap<ComponentName, (Building, bool)> = BTreeMap::new();
+    for (line, at) in lines {
+        let part = parts.entry(line.component.clone()).or_insert_with(|| (Building::new(&line.component), false));
+        let taken = part.0.take(line, *at, loader, false, Time::MAX);
+        part.1 |= taken.is_err();
+    }
+    let whole = |(name, (part, damaged)): (ComponentName, (Building, bool))| {
+        let Building { component, series, .. } = part;
+        let names: HashMap<MetricId, _> = component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
+        let series =
+            series.into_iter().filter_map(|(id, series)| Some((id, series.finish(settings, &names, &component)?)));
+        let series = series.collect();
+        (name, Rebuilt { component, series, damaged })
+    };
+    parts.into_iter().map(whole).collect()
+}
+
 impl Building {
+    fn new(name: &ComponentName) -> Building {
+        Building {
+            component: Component::new(name.clone()),
+            ids: Vec::new(),
+            series: HashMap::new(),
+            changes: BTreeMap::new(),
+            damaged: None,
+        }
+    }
+
     /// Damage is this component's affair; anything else ends the opening.
     fn bear(&mut self, done: Result<(), StoreError>) -> Result<(), StoreError> {
         match done {

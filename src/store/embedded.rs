@@ -8,6 +8,7 @@
 //!   log/     segments of records                log
 //!   folds/   what folding made of them          folds
 //!   index/   sled, and whether it is believed   index
+//!   RESERVE  room for folding on a full disk    reserve
 //! ```
 
 pub mod failed;
@@ -16,18 +17,20 @@ pub mod format;
 pub mod index;
 pub mod lock;
 pub mod log;
+pub mod reserve;
 
 use super::{
-    Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
 };
 use crate::disk::{Disk, Open};
 use crate::random::{Random, array};
 use bytes::Bytes;
 use failed::failed;
 use folds::Folds;
-use index::Index;
+use index::{Found, Index};
 use lock::Lock;
 use log::{Log, segment};
+use reserve::{Drawing, Reserve};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -38,24 +41,25 @@ pub struct StoreSettings {
     pub segment_bytes: u64,
     /// What sled caches, at most, counted as it is on disk.
     pub index_cache_bytes_max: u64,
+    /// Room that is kept for folding on a full disk: what one fold and its index take. 0: none is kept.
+    pub reserve_bytes: u64,
 }
 
 impl Default for StoreSettings {
     fn default() -> StoreSettings {
-        StoreSettings { segment_bytes: 64 << 20, index_cache_bytes_max: 64 << 20 }
+        StoreSettings { segment_bytes: 64 << 20, index_cache_bytes_max: 64 << 20, reserve_bytes: 64 << 20 }
     }
 }
 
-/// A fold is begun only where there is room for this part of a segment beside it.
-const ROOM_PART: u64 = 4;
+/// The segment that an opening starts with is this part of a full one: opening should not wait for its zeros.
+const OPENING_PART: u64 = 16;
 
 /// See the module.
 pub struct EmbeddedStore {
     log: Log,
     folds: Arc<Folds>,
     index: Index,
-    /// What the index may grow by in any fold.
-    room_bytes: u64,
+    reserve: Arc<Reserve>,
     /// Dropped last, so that another process finds everything done.
     lock: Mutex<Option<Lock>>,
 }
@@ -69,7 +73,7 @@ impl EmbeddedStore {
         random: Arc<dyn Random>,
         settings: StoreSettings,
     ) -> Result<EmbeddedStore, StoreError> {
-        let StoreSettings { segment_bytes, index_cache_bytes_max } = settings;
+        let StoreSettings { segment_bytes, index_cache_bytes_max, reserve_bytes } = settings;
         make_dir(disk.as_ref(), dir)?;
         let lock = Lock::take(disk.as_ref(), dir)?;
         let at = |name: &str| dir.join(name);
@@ -82,12 +86,38 @@ impl EmbeddedStore {
             None => create(dir, &disk, random.as_ref(), segment_bytes)?,
         };
         make_dir(disk.as_ref(), &at("index"))?;
+        let reserve = Arc::new(Reserve::open(disk.clone(), dir.to_path_buf(), reserve_bytes)?);
         let folds = Arc::new(Folds::open(disk.clone(), at("folds"), store)?);
         let reach = folds.reach();
-        let log = Log::open(disk.clone(), random, at("log"), store, segment_bytes, reach)?;
-        let index = Index::open(disk, at("index"), store, index_cache_bytes_max, reach)?;
-        Ok(EmbeddedStore { log, folds, index, room_bytes: segment_bytes / ROOM_PART, lock: Mutex::new(Some(lock)) })
+        // First, because what is not believed goes, and makes room for what follows.
+        let found = Found::look(disk.as_ref(), &at("index"), store, reach)?;
+        let open_log = |opening_bytes| {
+            Log::open(disk.clone(), random.clone(), at("log"), store, segment_bytes, opening_bytes, reach)
+        };
+        let log = open_frugally(&reserve, segment_bytes / OPENING_PART, &open_log)?;
+        let index = Index::open(disk, at("index"), store, index_cache_bytes_max, found, reserve.clone())?;
+        match reserve.ensure() {
+            Err(StoreError::Full { file }) => {
+                tracing::warn!(file, reserve_bytes, "no room for the reserve: no writes until there is room");
+            }
+            made => made?,
+        }
+        Ok(EmbeddedStore { log, folds, index, reserve, lock: Mutex::new(Some(lock)) })
     }
+}
+
+/// Opens the log, on a full disk too: with the reserve's room, or with a segment that holds only what it must.
+fn open_frugally(
+    reserve: &Reserve,
+    opening_bytes: u64,
+    open: &dyn Fn(u64) -> Result<Log, StoreError>,
+) -> Result<Log, StoreError> {
+    let full = |log: &Result<Log, StoreError>| matches!(log, Err(StoreError::Full { .. }));
+    let mut log = reserve.on_full(open(opening_bytes));
+    if full(&log) {
+        log = open(opening_bytes);
+    }
+    if full(&log) { open(0) } else { log }
 }
 
 /// Makes a store, or one that was half made.
@@ -99,7 +129,7 @@ fn create(dir: &Path, disk: &Arc<dyn Disk>, random: &dyn Random, segment_bytes: 
     disk.sync_dir(&above).map_err(failed("sync", &above))?;
     check_unused(disk.as_ref(), dir, &log, &folds)?;
     let store = array(random);
-    Log::create(disk, random, &log, store, segment_bytes)?;
+    Log::create(disk, random, &log, store, segment_bytes / OPENING_PART)?;
     format::write(disk.as_ref(), dir, store)?;
     Ok(store)
 }
@@ -147,7 +177,13 @@ fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
 
 impl Store for EmbeddedStore {
     fn commit(&self, group: &[Commit]) -> Result<Vec<Committed>, StoreError> {
-        self.log.commit(group)
+        self.log.check_poison()?;
+        // Writes must not eat what folding needs.
+        match self.reserve.ensure() {
+            Ok(()) => self.log.commit(group),
+            Err(full @ StoreError::Full { .. }) => Err(full),
+            Err(error) => Err(self.log.poisoned(error)),
+        }
     }
 
     fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError> {
@@ -164,9 +200,8 @@ impl Store for EmbeddedStore {
     }
 
     fn begin_fold(&self, through: Position) -> Result<Box<dyn FoldWriter>, StoreError> {
-        // What a fold adds to the index is a part of what it takes from the log.
-        self.index.check_room(self.room_bytes + self.log.bytes() / 2)?;
-        Ok(Box::new(self.folds.begin(through)?))
+        let writer = Box::new(self.reserve.on_full(self.folds.begin(through))?);
+        Ok(Box::new(Drawing { writer, reserve: self.reserve.clone() }))
     }
 
     fn read_frame(&self, at: FrameRef) -> Result<Bytes, StoreError> {
@@ -179,6 +214,17 @@ impl Store for EmbeddedStore {
 
     fn fold_bytes(&self) -> u64 {
         self.folds.bytes()
+    }
+
+    fn locate(&self, at: FrameRef) -> (String, u64) {
+        self.folds.locate(at)
+    }
+
+    fn verify(&self, each: &mut Checked) {
+        let go = self.folds.verify(each);
+        if go.is_continue() {
+            let _ = self.log.verify(each);
+        }
     }
 
     fn index_state(&self) -> IndexState {

@@ -1,7 +1,7 @@
 //! Everything in memory: the store of the engine's own tests, and the model the embedded store is held to.
 
 use super::{
-    Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -123,6 +123,14 @@ impl Store for MemoryStore {
     fn fold_bytes(&self) -> u64 {
         let kept = self.kept();
         kept.folds.iter().flat_map(|fold| &fold.frames).map(|(_, _, bytes)| bytes.len() as u64).sum()
+    }
+
+    fn locate(&self, at: FrameRef) -> (String, u64) {
+        (format!("fold through {}, frame {}", at.fold.0, at.number), 0)
+    }
+
+    fn verify(&self, _: &mut Checked) {
+        // Memory has no bytes that could be other than they were.
     }
 
     fn index_state(&self) -> IndexState {

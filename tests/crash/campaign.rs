@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 
 /// Small, so that a second of writing folds and trims several times.
 pub const SMALL: &str = "[engine]\nmemtable_bytes_max = 131072\nunfolded_bytes_max = 131072\ncache_bytes_max = 1048576\n\
-                         [store]\nsegment_bytes = 262144\n";
+                         [store]\nsegment_bytes = 262144\nreserve_bytes = 1048576\n";
 
 pub const COMPONENTS: [&str; 2] = ["pay", "notify"];
 /// Snapshots that are kept from round to round, and asked again.

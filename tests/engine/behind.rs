@@ -40,7 +40,7 @@ async fn a_group_that_waits_for_a_fold_keeps_what_the_fold_took_over() {
             dir.path(),
             disk,
             random,
-            StoreSettings { segment_bytes: 1 << 20, ..Default::default() },
+            StoreSettings { segment_bytes: 1 << 20, reserve_bytes: 0, ..Default::default() },
         );
         Arc::new(store.expect("the store opens"))
     };

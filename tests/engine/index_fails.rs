@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use milepost::store::{
-    Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, StoreError,
 };
 
 /// A store whose index takes nothing.
@@ -36,6 +36,14 @@ impl Store for NoIndex {
 
     fn read_lines(&self, each: &mut dyn FnMut(Line, FrameRef)) -> Result<Position, StoreError> {
         self.0.read_lines(each)
+    }
+
+    fn locate(&self, at: FrameRef) -> (String, u64) {
+        self.0.locate(at)
+    }
+
+    fn verify(&self, each: &mut Checked) {
+        self.0.verify(each);
     }
 
     fn fold_bytes(&self) -> u64 {

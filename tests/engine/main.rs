@@ -241,6 +241,9 @@ async fn run(kind: Kind, steps: Vec<Step>) {
             }
         }
         check_view(&engine, &past, past.len() as i64 - 1, kind).await;
+        let verified = engine.verify().await;
+        assert_eq!(verified.findings, [], "tree = scan");
+        assert_eq!(verified.counts.points as usize, past.last().map_or(0, BTreeMap::len));
     }
     for revision in 0..past.len() as i64 {
         check_view(&engine, &past, revision, kind).await;

@@ -18,7 +18,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Segments that are full soon.
-pub const STORE: StoreSettings = StoreSettings { segment_bytes: 8 << 10, index_cache_bytes_max: 1 << 20 };
+pub const STORE: StoreSettings =
+    StoreSettings { segment_bytes: 8 << 10, index_cache_bytes_max: 1 << 20, reserve_bytes: 4 << 10 };
 
 /// Blocks of both formats, trees of some levels, and series small enough for their records.
 pub fn settings() -> Settings {

@@ -97,7 +97,8 @@ impl Server {
     }
 
     fn store(&self) -> Result<Arc<dyn Store>, StoreError> {
-        let settings = StoreSettings { segment_bytes: 16 << 10, index_cache_bytes_max: 1 << 20 };
+        let settings =
+            StoreSettings { segment_bytes: 16 << 10, index_cache_bytes_max: 1 << 20, reserve_bytes: 8 << 10 };
         let disk: Arc<dyn Disk> = match &self.kept {
             KeptIn::Memory(store) => return Ok(Arc::new(store.reopen())),
             KeptIn::Folder(_) => Arc::new(RealDisk),

@@ -18,7 +18,7 @@ const WRITE: &str = "IngestService/WritePoints";
 async fn over_sim_disk() -> (Server, SimDisk, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
     let disk = SimDisk::new(1);
-    let settings = StoreSettings { segment_bytes: 1 << 20, ..StoreSettings::default() };
+    let settings = StoreSettings { segment_bytes: 1 << 20, reserve_bytes: 1 << 20, ..StoreSettings::default() };
     let process = Arc::new(disk.process(dir.path()));
     let store = EmbeddedStore::open(dir.path(), process, Arc::new(SeededRandom::new(1)), settings);
     let server = Server::over(Arc::new(store.expect("it opens")), Settings::default(), Limits::default()).await;

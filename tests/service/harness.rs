@@ -140,7 +140,8 @@ impl Server {
 
 /// The store in a directory.
 pub fn open_dir(dir: &Path) -> Arc<dyn Store> {
-    let store = EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SystemRandom), StoreSettings::default());
+    let settings = StoreSettings { reserve_bytes: 1 << 20, ..StoreSettings::default() };
+    let store = EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SystemRandom), settings);
     Arc::new(store.expect("the store opens"))
 }
 

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Segments of 8 KiB, so that few records roll over.
-pub const SMALL: StoreSettings = StoreSettings { segment_bytes: 8 << 10, index_cache_bytes_max: 1 << 20 };
+pub const SMALL: StoreSettings =
+    StoreSettings { segment_bytes: 8 << 10, index_cache_bytes_max: 1 << 20, reserve_bytes: 4 << 10 };
 
 /// A directory for a test, in memory where the system has such: what is tested is what is written, not the disk.
 pub fn temporary() -> tempfile::TempDir {

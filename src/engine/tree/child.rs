@@ -10,7 +10,7 @@ use crate::store::{FrameRef, Store, StoreError};
 use arc_swap::ArcSwapOption;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 /// Where a stored child is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,6 +85,8 @@ pub struct Loader {
     queue: Mutex<Held>,
     reads: AtomicU64,
     next_node: AtomicU64,
+    /// Held while a fold becomes part of the store and the index follows.
+    publishing: Mutex<()>,
 }
 
 /// The index's key of a node.
@@ -107,6 +109,7 @@ impl Loader {
             queue: Mutex::new((VecDeque::new(), 0)),
             reads: AtomicU64::new(0),
             next_node: AtomicU64::new(1),
+            publishing: Mutex::new(()),
         }
     }
 
@@ -118,6 +121,11 @@ impl Loader {
     /// How many children were read from the store so far: what growth is measured by.
     pub fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
+    }
+
+    /// While this is held, folds and index are of one moment: no fold is published.
+    pub fn hold_publishing(&self) -> MutexGuard<'_, ()> {
+        self.publishing.lock().expect("publishing a fold does not panic")
     }
 
     /// An id for a node of the index that no other node has.
@@ -146,7 +154,8 @@ impl Loader {
         Ok(body)
     }
 
-    fn read(&self, place: &Place) -> Result<Body, StoreError> {
+    /// What is stored at a place, whatever is in memory of it. Cost: a read and the unpacking.
+    pub fn read(&self, place: &Place) -> Result<Body, StoreError> {
         match place {
             Place::Block(at) => {
                 let columns = block::unpack(&self.store.read_frame(*at)?)

@@ -2,17 +2,20 @@
 //!
 //! [`file`] draws one, [`writer`] writes it.
 
+pub mod check;
 pub mod file;
 pub mod handles;
 pub mod writer;
 
 use crate::disk::{Disk, Open};
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::{FrameRef, Line, Position, StoreError};
+use crate::store::{Checked, FrameRef, Line, Position, StoreError};
 use bytes::Bytes;
+use check::Check;
 use file::{FRAME_HEAD_BYTES, Range, Seal, Spot};
 use handles::Handles;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
@@ -133,6 +136,26 @@ impl Folds {
             file::read_directory(directory, &seal, &fold.path, &mut |line, at, _| each(line, at))?;
         }
         Ok(folds.last().map_or(Position(0), |fold| fold.range.last))
+    }
+
+    /// See [`crate::store::Store::locate`].
+    pub fn locate(&self, at: FrameRef) -> (String, u64) {
+        let fold = self.live().get(&at.fold).cloned();
+        let spot = fold.as_ref().and_then(|fold| fold.spots.get(at.number as usize));
+        let path = fold.as_ref().map_or(self.dir.clone(), |fold| fold.path.clone());
+        (path.display().to_string(), spot.map_or(0, |spot| spot.offset + FRAME_HEAD_BYTES as u64))
+    }
+
+    /// See [`crate::store::Store::verify`]: seals, directories, the heads of frames, and that nothing else is there.
+    pub fn verify(&self, each: &mut Checked) -> ControlFlow<()> {
+        let folds: Vec<_> = self.live().values().cloned().collect();
+        folds.iter().try_for_each(|fold| {
+            let (path, store, range) = (&fold.path, self.store, fold.range);
+            match self.handles.get(self.disk.as_ref(), range.last, path) {
+                Ok(file) => Check { file: file.as_ref(), path, store, range, bodies: false }.run(each),
+                Err(error) => each(0, Some(error)),
+            }
+        })
     }
 
     /// Bytes of all live files.

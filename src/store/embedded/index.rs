@@ -1,6 +1,10 @@
 //! The index: sled 0.34.7, which queries walk. Nothing is only in it, and it is believed only where `CLEAN` says
 //! that it was closed and every byte is as it was then; otherwise it starts empty and is rebuilt.
 //!
+//! sled cannot go on after it met a full disk. So before anything is written it is looked whether there is room, many
+//! times over; where there is none, entries wait in memory, and are found there, until there is. What waits when the
+//! store is closed is lost, and the index built anew.
+//!
 //! What was measured of sled and rules this file: values of at most 8 KiB, in key order, one by one (batches and
 //! transactions take a lock that slows every later read), a modest cache, and no trust in its `flush`.
 
@@ -10,20 +14,30 @@ pub mod value;
 use crate::clock;
 use crate::disk::{Disk, Open};
 use crate::store::embedded::failed::{damaged, failed};
+use crate::store::embedded::reserve::Reserve;
 use crate::store::{IndexEntry, IndexState, Position, StoreError};
 use bytes::Bytes;
 use marker::{Marker, sum_files};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 use value::{CHUNK_BYTES_MAX, Stored, chunk_key, decode_chunk, encode_chunk};
 
 const PREFIX: &str = "sled-";
 /// Zeros that are there only while it is looked whether there is room for them.
 const ROOM_NAME: &str = "room.tmp";
+/// Room that sled is given beside what it is to write: some of its segments.
+const ROOM_BYTES: u64 = 2 << 20;
+/// What sled writes for one byte of an entry, at most: small entries out of order took six.
+const ROOM_PER_BYTE: u64 = 8;
 /// How long closing waits for readers and for sled's threads; after it the index counts as not closed.
 const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+const SLOT: &str = "nothing panics while it holds the index";
+const WAITING: &str = "nothing panics while it holds what waits";
 
 /// The index of a store.
 pub struct Index {
@@ -31,13 +45,25 @@ pub struct Index {
     dir: PathBuf,
     store: [u8; 16],
     cache_bytes: u64,
+    reserve: Arc<Reserve>,
+    /// The number of sled's folder: what an older sled still does by name must not touch a newer one's.
+    number: AtomicU64,
     state: IndexState,
-    /// None once it is closed.
-    sled: RwLock<Option<Arc<Sled>>>,
+    sled: RwLock<Slot>,
+    /// Entries that there was no room for.
+    waiting: RwLock<BTreeMap<Vec<u8>, Option<Bytes>>>,
     /// One writer at a time.
     writing: Mutex<()>,
     /// Held while a value in chunks is read, and to change one: its parts are then of one value.
     chunked: RwLock<()>,
+}
+
+/// Where sled is.
+enum Slot {
+    Open(Arc<Sled>),
+    /// There is no room to make one: everything waits in memory.
+    NoRoom,
+    Closed,
 }
 
 struct Sled {
@@ -48,39 +74,68 @@ struct Sled {
     chunks: sled::Tree,
 }
 
+/// What an opening finds of an index.
+pub struct Found {
+    believed: Option<Marker>,
+    /// The highest number that a folder had.
+    number: u64,
+}
+
+impl Found {
+    /// Looks for an index that can be believed; what cannot be is removed, which makes room. Costs reading all of it
+    /// once where it was closed.
+    pub fn look(disk: &dyn Disk, dir: &Path, store: [u8; 16], reach: Position) -> Result<Found, StoreError> {
+        let room = dir.join(ROOM_NAME);
+        if disk.exists(&room).map_err(failed("look for", &room))? {
+            disk.remove(&room).map_err(failed("remove", &room))?;
+        }
+        let marker = marker::take(disk, dir)?;
+        let believed = marker.filter(|marker| {
+            let path = dir.join(format!("{PREFIX}{}", marker.number));
+            let whole = sum_files(disk, &path, false).is_ok_and(|files| files == marker.files);
+            marker.store == store && marker.through <= reach && whole
+        });
+        let number = match &believed {
+            Some(marker) => marker.number,
+            None => clear(disk, dir)?,
+        };
+        Ok(Found { believed, number })
+    }
+}
+
 impl Index {
-    /// Opens the index, or starts an empty one. Costs reading all of it once where it was closed.
+    /// Opens what was found, or starts an empty one.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         store: [u8; 16],
         cache_bytes: u64,
-        reach: Position,
+        found: Found,
+        reserve: Arc<Reserve>,
     ) -> Result<Index, StoreError> {
-        let room = dir.join(ROOM_NAME);
-        if disk.exists(&room).map_err(failed("look for", &room))? {
-            disk.remove(&room).map_err(failed("remove", &room))?;
-        }
-        let marker = marker::take(disk.as_ref(), &dir)?;
-        let believed = marker.filter(|marker| {
-            let path = dir.join(format!("{PREFIX}{}", marker.number));
-            let whole = sum_files(disk.as_ref(), &path, false).is_ok_and(|files| files == marker.files);
-            marker.store == store && marker.through <= reach && whole
-        });
-        let opened = believed.and_then(|marker| {
-            let sled = Sled::open(dir.join(format!("{PREFIX}{}", marker.number)), marker.number, cache_bytes);
-            sled.inspect_err(|error| tracing::warn!(%error, "the index cannot be opened"))
-                .ok()
-                .zip(Some(marker.through))
-        });
-        let state = opened.as_ref().map_or(IndexState::Rebuild, |(_, through)| IndexState::Trusted(*through));
-        let sled = match opened {
-            Some((sled, _)) => sled,
-            None => fresh(disk.as_ref(), &dir, cache_bytes)?,
+        let (sled, waiting) = (RwLock::new(Slot::NoRoom), RwLock::default());
+        let (writing, chunked, state) = (Mutex::new(()), RwLock::new(()), IndexState::Rebuild);
+        let number = AtomicU64::new(found.number);
+        let mut index =
+            Index { disk, dir, store, cache_bytes, reserve, number, state, sled, waiting, writing, chunked };
+        let opened = match found.believed {
+            Some(marker) if index.has_room(0)? => {
+                let path = index.dir.join(format!("{PREFIX}{}", marker.number));
+                let sled = Sled::open(path, marker.number, cache_bytes);
+                let sled = sled.inspect_err(|error| tracing::warn!(%error, "the index cannot be opened")).ok();
+                sled.zip(Some(marker.through))
+            }
+            _ => None,
         };
-        let sled = RwLock::new(Some(Arc::new(sled)));
-        let (writing, chunked) = (Mutex::new(()), RwLock::new(()));
-        Ok(Index { disk, dir, store, cache_bytes, state, sled, writing, chunked })
+        let slot = match opened {
+            Some((sled, through)) => {
+                index.state = IndexState::Trusted(through);
+                Slot::Open(Arc::new(sled))
+            }
+            None => index.fresh()?,
+        };
+        index.sled = RwLock::new(slot);
+        Ok(index)
     }
 
     /// Judged at opening.
@@ -90,7 +145,10 @@ impl Index {
 
     /// See [`crate::store::Store::read_index`].
     pub fn read(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let sled = self.sled()?;
+        if let Some(value) = self.waiting().get(key) {
+            return Ok(value.clone());
+        }
+        let Some(sled) = self.sled()? else { return Ok(None) };
         let Some(bytes) = sled.entries.get(key).map_err(|e| sled.failed("read", e))? else { return Ok(None) };
         match Stored::decode(key, &bytes) {
             Some(Stored::Whole(value)) => Ok(Some(Bytes::copy_from_slice(value))),
@@ -123,31 +181,61 @@ impl Index {
 
     /// See [`crate::store::Store::scan_index`].
     pub fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], Bytes)) -> Result<(), StoreError> {
-        let sled = self.sled()?;
-        for entry in sled.entries.scan_prefix(prefix) {
-            let (key, bytes) = entry.map_err(|e| sled.failed("read", e))?;
-            match Stored::decode(&key, &bytes) {
-                Some(Stored::Whole(value)) => each(&key, Bytes::copy_from_slice(value)),
-                Some(Stored::Chunked(..)) => {
-                    if let Some(value) = self.read_chunked(&sled, &key)? {
-                        each(&key, value);
-                    }
+        let waiting = self.waiting();
+        let from = waiting.range(prefix.to_vec()..);
+        let mut waiting = from.take_while(|(key, _)| key.starts_with(prefix)).peekable();
+        if let Some(sled) = self.sled()? {
+            for entry in sled.entries.scan_prefix(prefix) {
+                let (key, bytes) = entry.map_err(|e| sled.failed("read", e))?;
+                while let Some((other, value)) = waiting.next_if(|(other, _)| other.as_slice() < &*key) {
+                    value.iter().for_each(|value| each(other, value.clone()));
                 }
-                None => return Err(sled.damaged("an entry's checksum differs")),
+                if let Some((other, value)) = waiting.next_if(|(other, _)| other.as_slice() == &*key) {
+                    value.iter().for_each(|value| each(other, value.clone()));
+                    continue;
+                }
+                match Stored::decode(&key, &bytes) {
+                    Some(Stored::Whole(value)) => each(&key, Bytes::copy_from_slice(value)),
+                    Some(Stored::Chunked(..)) => {
+                        if let Some(value) = self.read_chunked(&sled, &key)? {
+                            each(&key, value);
+                        }
+                    }
+                    None => return Err(sled.damaged("an entry's checksum differs")),
+                }
             }
         }
+        waiting.for_each(|(key, value)| value.iter().for_each(|value| each(key, value.clone())));
         Ok(())
     }
 
-    /// See [`crate::store::Store::write_index`].
-    pub fn write(&self, mut entries: Vec<IndexEntry>) -> Result<(), StoreError> {
+    /// See [`crate::store::Store::write_index`]. Costs writing zeros too, which are gone before they reach the disk.
+    pub fn write(&self, entries: Vec<IndexEntry>) -> Result<(), StoreError> {
         let _alone = self.writing.lock().expect("writing the index does not panic");
-        let sled = self.sled()?;
-        // Out of key order sled is far slower. The sort is stable: of one key the last entry stands.
-        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for (key, value) in &entries {
+        if matches!(*self.slot(), Slot::Closed) {
+            return Err(closed(&self.dir));
+        }
+        // In key order: out of it sled is far slower. Of one key the last entry stands.
+        let mut all = self.waiting().clone();
+        all.extend(entries.into_iter().map(|(key, value)| (key, value.map(Bytes::from))));
+        if all.is_empty() {
+            return Ok(());
+        }
+        let bytes = all.iter().map(|(key, value)| (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64).sum();
+        if !self.has_room(bytes)? {
+            tracing::warn!(entries = all.len(), "no room on the disk for the index: it waits in memory");
+            *self.waiting.write().expect(WAITING) = all;
+            return Ok(());
+        }
+        if matches!(*self.slot(), Slot::NoRoom) {
+            let fresh = self.fresh()?;
+            *self.sled.write().expect(SLOT) = fresh;
+        }
+        let Some(sled) = self.sled()? else { return Err(closed(&self.dir)) };
+        for (key, value) in &all {
             self.write_one(&sled, key, value.as_deref()).map_err(|e| sled.failed("write", e))?;
         }
+        self.waiting.write().expect(WAITING).clear();
         Ok(())
     }
 
@@ -188,16 +276,42 @@ impl Index {
     /// See [`crate::store::Store::reset_index`].
     pub fn reset(&self) -> Result<(), StoreError> {
         let _alone = self.writing.lock().expect("writing the index does not panic");
-        let mut slot = self.sled.write().expect("nothing panics while it holds the index");
         // The folder is removed under sled's feet where a reader still has it: it reads on, from the open file.
-        *slot = None;
-        *slot = Some(Arc::new(fresh(self.disk.as_ref(), &self.dir, self.cache_bytes)?));
+        *self.sled.write().expect(SLOT) = Slot::NoRoom;
+        self.waiting.write().expect(WAITING).clear();
+        let fresh = self.fresh()?;
+        *self.sled.write().expect(SLOT) = fresh;
         Ok(())
     }
 
-    /// Whether the disk has room for `bytes` more: sled cannot go on after it met a full disk, so a fold that would
-    /// lead it there is not begun. Costs writing zeros, which are gone before they reach the disk.
-    pub fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
+    /// An empty index in a folder that no other had, where there is room for one; the others are removed.
+    fn fresh(&self) -> Result<Slot, StoreError> {
+        let used = clear(self.disk.as_ref(), &self.dir)?.max(self.number.load(Ordering::Relaxed));
+        let number = used + 1;
+        self.number.store(number, Ordering::Relaxed);
+        if !self.has_room(0)? {
+            tracing::warn!("no room on the disk for an index: it is kept in memory");
+            return Ok(Slot::NoRoom);
+        }
+        let sled = Sled::open(self.dir.join(format!("{PREFIX}{number}")), number, self.cache_bytes)?;
+        Ok(Slot::Open(Arc::new(sled)))
+    }
+
+    /// Whether sled can write entries of so many bytes; the reserve is given up for them.
+    fn has_room(&self, bytes: u64) -> Result<bool, StoreError> {
+        let bytes = ROOM_BYTES + ROOM_PER_BYTE * bytes;
+        let room = match self.reserve.on_full(self.check_room(bytes)) {
+            Err(StoreError::Full { .. }) => self.check_room(bytes),
+            room => room,
+        };
+        match room {
+            Ok(()) => Ok(true),
+            Err(StoreError::Full { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
         let path = self.dir.join(ROOM_NAME);
         let file = self.disk.open(&path, Open::CreateOrOpen).map_err(failed("create", &path))?;
         let filled = file.fill_with_zeros(bytes).map_err(failed("write", &path));
@@ -207,12 +321,21 @@ impl Index {
 
     /// See [`crate::store::Store::close`]. Costs syncing and reading all of the index.
     pub fn close(&self, through: Position) -> Result<(), StoreError> {
+        let written = self.write(Vec::new());
         let _alone = self.writing.lock().expect("writing the index does not panic");
-        let Some(sled) = self.sled.write().expect("nothing panics while it holds the index").take() else {
-            return Err(closed(&self.dir));
+        let slot = std::mem::replace(&mut *self.sled.write().expect(SLOT), Slot::Closed);
+        let sled = match slot {
+            Slot::Open(sled) => sled,
+            Slot::NoRoom => return Ok(()),
+            Slot::Closed => return Err(closed(&self.dir)),
         };
-        let (path, number) = (sled.path.clone(), sled.number);
+        written?;
         let until = clock::instant() + CLOSE_WAIT;
+        if !self.waiting().is_empty() || !self.has_room(0)? {
+            tracing::warn!("no room on the disk to close the index: the next start builds it anew");
+            return drop_when_alone(sled, until);
+        }
+        let (path, number) = (sled.path.clone(), sled.number);
         sled.db.flush().map_err(|e| sled.failed("flush", e))?;
         drop_when_alone(sled, until)?;
         wait_for_file(self.disk.as_ref(), &path, until)?;
@@ -221,9 +344,21 @@ impl Index {
         marker::write(self.disk.as_ref(), &self.dir, &Marker { store: self.store, through, number, files })
     }
 
-    fn sled(&self) -> Result<Arc<Sled>, StoreError> {
-        let slot = self.sled.read().expect("nothing panics while it holds the index");
-        slot.clone().ok_or_else(|| closed(&self.dir))
+    /// None where there is no room for one.
+    fn sled(&self) -> Result<Option<Arc<Sled>>, StoreError> {
+        match &*self.slot() {
+            Slot::Open(sled) => Ok(Some(sled.clone())),
+            Slot::NoRoom => Ok(None),
+            Slot::Closed => Err(closed(&self.dir)),
+        }
+    }
+
+    fn slot(&self) -> RwLockReadGuard<'_, Slot> {
+        self.sled.read().expect(SLOT)
+    }
+
+    fn waiting(&self) -> RwLockReadGuard<'_, BTreeMap<Vec<u8>, Option<Bytes>>> {
+        self.waiting.read().expect(WAITING)
     }
 }
 
@@ -252,8 +387,8 @@ impl Sled {
     }
 }
 
-/// An empty index in a folder that no other had; the others are removed.
-fn fresh(disk: &dyn Disk, dir: &Path, cache_bytes: u64) -> Result<Sled, StoreError> {
+/// Removes every sled there is, and answers the highest number that one had.
+fn clear(disk: &dyn Disk, dir: &Path) -> Result<u64, StoreError> {
     let mut number = 0;
     for (name, is_dir) in disk.list(dir).map_err(failed("list", dir))? {
         if let Some(used) = name.strip_prefix(PREFIX).filter(|_| is_dir).and_then(|n| n.parse::<u64>().ok()) {
@@ -262,7 +397,7 @@ fn fresh(disk: &dyn Disk, dir: &Path, cache_bytes: u64) -> Result<Sled, StoreErr
             disk.remove_dir_all(&path).map_err(failed("remove", &path))?;
         }
     }
-    Sled::open(dir.join(format!("{PREFIX}{}", number + 1)), number + 1, cache_bytes)
+    Ok(number)
 }
 
 /// Drops sled once no reader has it, so that it has written everything.

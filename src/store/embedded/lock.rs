@@ -40,7 +40,11 @@ impl Lock {
         }
         file.set_len(0).map_err(failed("write", &path))?;
         let holder = format!("{} {this_boot}\n", std::process::id());
-        file.write_at(holder.as_bytes(), 0).map_err(failed("write", &path))?;
+        match file.write_at(holder.as_bytes(), 0).map_err(failed("write", &path)) {
+            // It is for messages only: a full disk does not keep anybody from reading.
+            Ok(()) | Err(StoreError::Full { .. }) => {}
+            Err(error) => return Err(error),
+        }
         Ok(Lock { file, path })
     }
 

@@ -10,16 +10,14 @@ pub mod spare;
 use crate::disk::Disk;
 use crate::random::Random;
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::{Commit, Committed, Position, Record, StoreError};
+use crate::store::{Checked, Commit, Committed, Position, Record, StoreError};
 use record::{Kind, Place, put_mark, put_record, record_bytes};
 use recovery::{Home, Recovered, Stop, Weights, seal, too_new, walk};
-use segment::{FRAME_BYTES, HEADER_BYTES, Segment};
+use segment::{FRAME_BYTES, HEADER_BYTES, Header, Segment};
 use spare::Spare;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-
-/// The segment that an opening starts with is this part of a full one: opening should not wait for its zeros.
-const OPENING_PART: u64 = 16;
 
 /// A log that is open.
 pub struct Log {
@@ -50,28 +48,29 @@ struct Shelf {
 }
 
 impl Log {
-    /// Makes the log of a new store in `dir`: one segment, empty.
+    /// Makes the log of a new store in `dir`: one segment of `opening_bytes`, empty.
     pub fn create(
         disk: &Arc<dyn Disk>,
         random: &dyn Random,
         dir: &Path,
         store: [u8; 16],
-        segment_bytes: u64,
+        opening_bytes: u64,
     ) -> Result<(), StoreError> {
-        Home { disk, dir, random, store }.create(segment_bytes / OPENING_PART)
+        Home { disk, dir, random, store }.create(opening_bytes)
     }
 
-    /// Opens the log in `dir`, whose folds reach `reach`. Costs reading once what no fold covers.
+    /// Opens the log in `dir`, whose folds reach `reach`; it starts with a segment of `opening_bytes`, or as long as
+    /// it must be. Costs reading once what no fold covers.
     pub fn open(
         disk: Arc<dyn Disk>,
         random: Arc<dyn Random>,
         dir: PathBuf,
         store: [u8; 16],
         segment_bytes: u64,
+        opening_bytes: u64,
         reach: Position,
     ) -> Result<Log, StoreError> {
         let home = Home { disk: &disk, dir: &dir, random: random.as_ref(), store };
-        let opening_bytes = segment_bytes / OPENING_PART;
         let Recovered { segments, weights, next_position, next_group } = home.recover(reach, opening_bytes)?;
         let segment = segments.last().expect("an opened log has a segment").clone();
         let spare = Spare::new(disk.clone(), &dir, segment_bytes.max(FRAME_BYTES));
@@ -197,6 +196,35 @@ impl Log {
         Ok(())
     }
 
+    /// See [`crate::store::Store::verify`]: headers, that each leads to the one before, and every record.
+    pub fn verify(&self, each: &mut Checked) -> ControlFlow<()> {
+        let segments = self.shelf().segments.clone();
+        for (i, segment) in segments.iter().enumerate() {
+            match Header::read(segment.file.as_ref(), &segment.path) {
+                Ok(header) if header == segment.header => {}
+                Ok(_) => each(0, Some(damaged(&segment.path, 0, "the header is not what it was when it was opened")))?,
+                Err(error) => each(0, Some(error))?,
+            }
+            let found = segment.read(segment.end).map(|bytes| walk(&bytes, &segment.header, &mut |_, _, _| {}));
+            let wrong = match found {
+                Err(error) => Some(error),
+                Ok(walk) => match (walk.stop, segments.get(i + 1)) {
+                    (Stop::TooNew(version), _) => Some(too_new(segment, version)),
+                    (Stop::Bad(what), _) => Some(damaged(&segment.path, walk.offset, what)),
+                    (Stop::Mark(..), _) => {
+                        Some(damaged(&segment.path, walk.offset, "the log ends here and should go on"))
+                    }
+                    (Stop::End, Some(next)) if walk.next_position != next.header.first_position.0 => {
+                        Some(damaged(&segment.path, walk.offset, "records are missing between it and the next one"))
+                    }
+                    (Stop::End, _) => None,
+                },
+            };
+            each(segment.end, wrong)?;
+        }
+        ControlFlow::Continue(())
+    }
+
     /// See [`crate::store::Store::trim`].
     pub fn trim(&self, through: Position) -> Result<(), StoreError> {
         // The writer's lock keeps a roll from adding a segment meanwhile: the shelf's own is not held over I/O.
@@ -230,12 +258,13 @@ impl Log {
         self.shelf.lock().expect("nothing panics while it holds the shelf")
     }
 
-    fn check_poison(&self) -> Result<(), StoreError> {
+    /// Whether writes are taken still.
+    pub fn check_poison(&self) -> Result<(), StoreError> {
         self.poison.get().map_or(Ok(()), |cause| Err(StoreError::Poisoned { cause: cause.clone() }))
     }
 
     /// Takes no more writes from now on. A disk that is full is reported as failed: there is no going on.
-    fn poisoned(&self, error: StoreError) -> StoreError {
+    pub fn poisoned(&self, error: StoreError) -> StoreError {
         self.poison.get_or_init(|| error.to_string());
         match error {
             StoreError::Full { file } => StoreError::Io { operation: "write", file, cause: "no room".to_string() },

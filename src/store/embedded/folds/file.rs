@@ -172,18 +172,20 @@ impl Seal {
         })
     }
 
+    /// The seal at an offset of a file.
+    pub fn read_at(file: &dyn DiskFile, path: &Path, offset: u64) -> Result<Seal, StoreError> {
+        let mut bytes = [0; SEAL_BYTES];
+        file.read_at(&mut bytes, offset).map_err(failed("read", path))?;
+        Seal::decode(&bytes, path, offset)
+    }
+
     /// A file's seal: the first, or the last where that one is damaged.
     pub fn read(file: &dyn DiskFile, path: &Path) -> Result<Seal, StoreError> {
         let length = file.len().map_err(failed("measure", path))?;
-        let read = |offset: u64| {
-            let mut bytes = [0; SEAL_BYTES];
-            file.read_at(&mut bytes, offset).map_err(failed("read", path))?;
-            Seal::decode(&bytes, path, offset)
-        };
-        let seal = match read(0) {
+        let seal = match Seal::read_at(file, path, 0) {
             Err(error @ StoreError::Damaged { .. }) => {
                 tracing::warn!(%error, "a fold file's first seal is damaged; its last one is used");
-                read(length.saturating_sub(SEAL_BYTES as u64))?
+                Seal::read_at(file, path, length.saturating_sub(SEAL_BYTES as u64))?
             }
             other => other?,
         };
@@ -193,20 +195,22 @@ impl Seal {
         Ok(seal)
     }
 
+    /// The bytes of the copy of the directory at an offset.
+    pub fn read_directory_at(&self, file: &dyn DiskFile, path: &Path, offset: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; usize::try_from(self.directory_bytes).expect("a directory fits in memory")];
+        file.read_at(&mut bytes, offset).map_err(failed("read", path))?;
+        match crc32fast::hash(&bytes) == self.directory_crc {
+            true => Ok(bytes),
+            false => Err(damaged(path, offset, "the directory's checksum differs")),
+        }
+    }
+
     /// The bytes of the directory: of its first copy, or of the second where that one is damaged.
     pub fn read_directory(&self, file: &dyn DiskFile, path: &Path) -> Result<Vec<u8>, StoreError> {
-        let read = |offset: u64| {
-            let mut bytes = vec![0; usize::try_from(self.directory_bytes).expect("a directory fits in memory")];
-            file.read_at(&mut bytes, offset).map_err(failed("read", path))?;
-            match crc32fast::hash(&bytes) == self.directory_crc {
-                true => Ok(bytes),
-                false => Err(damaged(path, offset, "the directory's checksum differs")),
-            }
-        };
-        match read(self.directories[0]) {
+        match self.read_directory_at(file, path, self.directories[0]) {
             Err(error @ StoreError::Damaged { .. }) => {
                 tracing::warn!(%error, "the first copy of a fold file's directory is damaged; the second is used");
-                read(self.directories[1])
+                self.read_directory_at(file, path, self.directories[1])
             }
             other => other,
         }

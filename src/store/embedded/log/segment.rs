@@ -104,6 +104,13 @@ impl Header {
         out
     }
 
+    /// The header of a file.
+    pub fn read(file: &dyn DiskFile, path: &Path) -> Result<Header, StoreError> {
+        let mut bytes = [0; HEADER_BYTES];
+        file.read_at(&mut bytes, 0).map_err(failed("read", path))?;
+        Header::decode(&bytes, path)
+    }
+
     fn decode(bytes: &[u8; HEADER_BYTES], path: &Path) -> Result<Header, StoreError> {
         let crc = (&bytes[HEADER_BYTES - 4..]).get_u32_le();
         if &bytes[..8] != MAGIC || crc32fast::hash(&bytes[..HEADER_BYTES - 4]) != crc {
@@ -135,9 +142,7 @@ impl Segment {
     pub fn open(disk: &dyn Disk, dir: &Path, number: u64, store: [u8; 16]) -> Result<Segment, StoreError> {
         let path = segment_path(dir, number);
         let file = disk.open(&path, Open::Write).map_err(failed("open", &path))?;
-        let mut bytes = [0; HEADER_BYTES];
-        file.read_at(&mut bytes, 0).map_err(failed("read", &path))?;
-        let header = Header::decode(&bytes, &path)?;
+        let header = Header::read(file.as_ref(), &path)?;
         if header.store != store || header.number != number {
             return Err(damaged(&path, 0, "it is another store's, or another segment's"));
         }

@@ -1,0 +1,131 @@
+//! The index against the files: what it says of every series, its tree down to the blocks, and its past, is what the
+//! directories of the fold files come to without it.
+
+use super::series::leaves;
+use super::{Go, Touches, Verifying};
+use crate::domain::name::ComponentName;
+use crate::engine::fold::pages::{self, PageRecord};
+use crate::engine::open::{Rebuilt, rebuild};
+use crate::engine::tree::Entry;
+use crate::store::StoreError;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow::Continue;
+
+/// The name of what is looked at, where it is no file.
+const INDEX: &str = "the index";
+
+impl Verifying<'_> {
+    /// The whole index. No fold is published while its pages and the directories are read.
+    pub(super) fn index(&mut self) -> Go {
+        if self.shared.poisoned.load().is_some() {
+            // It may lag behind the folds, and is built anew by the restart that there must be.
+            return Continue(());
+        }
+        let loader = self.shared.loader.clone();
+        let (mut lines, mut values) = (Vec::new(), Vec::new());
+        let read = {
+            let _still = loader.hold_publishing();
+            let lines_read = loader.store().read_lines(&mut |line, at| lines.push((line, at)));
+            lines_read.and(loader.store().scan_index(pages::PREFIX, &mut |key, value| {
+                values.push((key.to_vec(), value));
+            }))
+        };
+        if let Err(error) = read {
+            return self.damage(error, None);
+        }
+        let mut found: BTreeMap<ComponentName, BTreeMap<u64, PageRecord>> = BTreeMap::new();
+        for (key, value) in values {
+            match (pages::component_of(&key), pages::read(&value)) {
+                (Some(component), Ok(records)) => {
+                    let series = found.entry(component).or_default();
+                    series.extend(records.into_iter().map(|record| (record.0.id, record)));
+                }
+                (_, read) => {
+                    let what = read.err().map_or("a page's key names no component".to_string(), |e| e.to_string());
+                    self.wrong(INDEX, None, what)?;
+                }
+            }
+        }
+        for (name, rebuilt) in rebuild(&loader, &self.shared.settings, &lines) {
+            let in_index = found.remove(&name).unwrap_or_default();
+            // What cannot be read is told of with the folds.
+            if !rebuilt.damaged {
+                self.compare(&name, &rebuilt, in_index)?;
+            }
+        }
+        Continue(())
+    }
+
+    fn compare(&mut self, name: &ComponentName, rebuilt: &Rebuilt, mut found: BTreeMap<u64, PageRecord>) -> Go {
+        if let Some(what) = self.beside(name, rebuilt) {
+            self.wrong("the folds", Some(Touches::component(name)), what)?;
+        }
+        let metrics = &rebuilt.component.metrics;
+        let of = |record: &PageRecord| metrics.values().find(|metric| metric.id == record.0.metric);
+        for (id, expected) in &rebuilt.series {
+            let Some(metric) = of(expected) else { continue };
+            let touches = Touches::series(name, metric.definition(), &expected.0.labels);
+            let what = match found.remove(id) {
+                None => Some("it is not in the index".to_string()),
+                Some(record) => match self.differs(expected, &record) {
+                    Ok(what) => what.map(str::to_string),
+                    Err(error) => {
+                        self.damage(error, Some(touches))?;
+                        continue;
+                    }
+                },
+            };
+            if let Some(what) = what {
+                self.wrong(INDEX, Some(touches), what)?;
+            }
+        }
+        // Series of metrics that are deleted stay until their page is written again.
+        for record in found.values() {
+            if let Some(metric) = of(record) {
+                let touches = Touches::series(name, metric.definition(), &record.0.labels);
+                self.wrong(INDEX, Some(touches), "it is in the index and in no fold")?;
+            }
+        }
+        self.tell()
+    }
+
+    /// What is in memory of the component goes on from what the folds hold.
+    fn beside(&self, name: &ComponentName, rebuilt: &Rebuilt) -> Option<&'static str> {
+        let state = self.state();
+        let now = state.get(name).filter(|now| now.damaged.is_none())?;
+        let then = &rebuilt.component;
+        let goes_on = now.revision >= then.revision
+            && then.batches.len() as i64 == then.revision
+            && now.batches.iter().zip(&then.batches).all(|(now, then)| now == then)
+            && now.catalog.iter().zip(&then.catalog).all(|(now, then)| now == then)
+            && now.catalog.len() >= then.catalog.len();
+        (!goes_on).then_some("the catalogue or the revisions in memory are not those of the folds")
+    }
+
+    fn differs(&self, expected: &PageRecord, found: &PageRecord) -> Result<Option<&'static str>, StoreError> {
+        let ((record, root, runs), (found_record, found_root, found_runs)) = (expected, found);
+        let head = record.metric == found_record.metric
+            && record.labels == found_record.labels
+            && record.openings == found_record.openings;
+        if !head {
+            return Ok(Some("its metric, labels or openings in the index are not those in the folds"));
+        }
+        if runs != found_runs {
+            return Ok(Some("its past in the index is not that in the folds"));
+        }
+        let blocks = |root: &Option<Entry>| {
+            let mut blocks = Vec::new();
+            root.iter().try_for_each(|root| leaves(self, root, &mut blocks))?;
+            Ok::<_, StoreError>(blocks)
+        };
+        let (expected, found) = (blocks(root)?, blocks(found_root)?);
+        let same = |(one, other): (&Entry, &Entry)| {
+            one.extent == other.extent && one.sum == other.sum && one.child.place() == other.child.place()
+        };
+        if expected.len() != found.len() || !expected.iter().zip(&found).all(same) {
+            return Ok(Some("its blocks in the index, or what is said of them, are not those in the folds"));
+        }
+        let whole = |root: &Option<Entry>| root.as_ref().map(|root| (root.extent, root.sum));
+        Ok((whole(root) != whole(found_root)).then_some("its root in the index is not that of its blocks in the folds"))
+    }
+}
