@@ -2,6 +2,7 @@
 //! else is there but whole batches, and every retry counts once.
 
 use crate::book::{Book, Deed, Habit, Op};
+use crate::forgetful::{Forgetful, Forgotten};
 use crate::process::{Place, Served, files};
 use crate::questions;
 use crate::round::{Sight, Snapshot, send, watch, work};
@@ -45,6 +46,8 @@ pub enum End {
     Kill,
     /// Told to stop; it ends by itself.
     Signal(&'static str),
+    /// kill -9, and the power is cut: on a forgetful file system only.
+    Cut,
 }
 
 /// What a campaign came to.
@@ -64,10 +67,16 @@ pub struct Figures {
     pub openings: Vec<Duration>,
     /// From a signal to the end.
     pub stops: Vec<Duration>,
+    pub openings_killed: u64,
+    pub cuts: u64,
+    pub sectors_forgotten: u64,
+    pub names_forgotten: u64,
 }
 
 /// A campaign on one directory.
 pub struct Campaign {
+    /// Before the place, whose directory it is mounted in.
+    disk: Option<Forgetful>,
     place: Place,
     random: Arc<SeededRandom>,
     books: Vec<Book>,
@@ -89,6 +98,7 @@ impl Campaign {
         ];
         let place = Place::new(SMALL);
         Campaign {
+            disk: None,
             place,
             random,
             books,
@@ -96,6 +106,13 @@ impl Campaign {
             revisions: BTreeSet::new(),
             figures: Figures::default(),
         }
+    }
+
+    /// A campaign on a file system that forgets at a cut what was not synced; None where there can be none.
+    pub fn on_forgetful_disk(seed: u64) -> Option<Campaign> {
+        let mut campaign = Campaign::new(seed);
+        campaign.disk = Some(Forgetful::mounted(&campaign.place.data(), seed)?);
+        Some(campaign)
     }
 
     fn draw(&self, below: u64) -> u64 {
@@ -106,6 +123,32 @@ impl Campaign {
         let served = self.place.start();
         self.figures.openings.push(served.opening);
         served
+    }
+
+    fn cut(&mut self) {
+        let Forgotten { sectors, names } = self.disk.as_mut().expect("it is on a forgetful disk").cut();
+        self.figures.cuts += 1;
+        self.figures.sectors_forgotten += sectors;
+        self.figures.names_forgotten += names;
+    }
+
+    /// Opens, and ends while it opens or soon after, before anybody asks anything.
+    pub fn opening_cut_short(&mut self, end: End) {
+        self.place.start_and_kill(Duration::from_micros(self.draw(60_000)));
+        self.figures.openings_killed += 1;
+        if end == End::Cut {
+            self.cut();
+        }
+    }
+
+    /// Opens, checks, sends again what nobody knows about, and ends: what was answered then is there too.
+    pub async fn retries_then(&mut self, end: End) {
+        let served = self.start();
+        self.check(&served.channel()).await;
+        served.kill();
+        if end == End::Cut {
+            self.cut();
+        }
     }
 
     /// Opens, checks, writes, and ends.
@@ -134,7 +177,7 @@ impl Campaign {
         self.wait_for(moment, &sight, &log, &folds).await;
         sight.killed.store(true, Ordering::SeqCst);
         match end {
-            End::Kill => served.kill(),
+            End::Kill | End::Cut => served.kill(),
             End::Signal(name) => {
                 let began = Instant::now();
                 served.signal(name);
@@ -158,6 +201,9 @@ impl Campaign {
         figures.acknowledged += sight.acknowledged.load(Ordering::Relaxed);
         figures.folds += (files(&folds, ".fold").len() - folds_before) as u64;
         figures.segments_let_go += segments_before.iter().filter(|segment| !segments.contains(segment)).count() as u64;
+        if end == End::Cut {
+            self.cut();
+        }
     }
 
     /// The last start, a clean end, and a start on what that left.

@@ -2,7 +2,10 @@
 
 mod book;
 mod campaign;
+mod cuts;
 mod damage;
+mod figures;
+mod forgetful;
 mod full;
 mod index;
 mod kills;

@@ -61,8 +61,18 @@ impl Place {
         self.try_start_on(&self.data(), None)
     }
 
-    /// Starts on any directory, as any user.
-    pub fn try_start_on(&self, data: &Path, user: Option<u32>) -> Result<Served, NotServed> {
+    /// Starts, and is killed so soon after it that it may be opening still.
+    pub fn start_and_kill(&self, after: Duration) {
+        let (mut command, stderr) = self.command(&self.data());
+        let mut child = command.spawn().expect("the binary starts");
+        std::thread::sleep(after);
+        child.kill().expect("it is ours");
+        child.wait().expect("it ends");
+        let stderr = fs::read_to_string(&stderr).expect("stderr is kept");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
+
+    fn command(&self, data: &Path) -> (Command, PathBuf) {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
         let stderr = self.root.path().join(format!("stderr-{number}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_milepost"));
@@ -70,6 +80,12 @@ impl Place {
         command.arg("--config").arg(self.root.path().join("config.toml"));
         command.env("MILEPOST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(File::create(&stderr).expect("a file for stderr"));
+        (command, stderr)
+    }
+
+    /// Starts on any directory, as any user.
+    pub fn try_start_on(&self, data: &Path, user: Option<u32>) -> Result<Served, NotServed> {
+        let (mut command, stderr) = self.command(data);
         if let Some(user) = user {
             command.uid(user).gid(user);
         }
