@@ -5,7 +5,7 @@ use crate::book::{Book, Deed, Habit, Op};
 use crate::forgetful::{Forgetful, Forgotten};
 use crate::process::{Place, Served, files};
 use crate::questions;
-use crate::round::{Sight, Snapshot, send, watch, work};
+use crate::round::{Sight, Snapshot, send, send_until_taken, watch, work};
 use milepost::proto::v1::catalog_service_client::CatalogServiceClient;
 use milepost::proto::v1::{CreateMetricRequest, Metric, metric};
 use milepost::random::SeededRandom;
@@ -77,9 +77,9 @@ pub struct Figures {
 pub struct Campaign {
     /// Before the place, whose directory it is mounted in.
     disk: Option<Forgetful>,
-    place: Place,
+    pub place: Place,
     random: Arc<SeededRandom>,
-    books: Vec<Book>,
+    pub books: Vec<Book>,
     snapshots: Vec<Snapshot>,
     revisions: BTreeSet<(&'static str, i64)>,
     pub figures: Figures,
@@ -87,6 +87,10 @@ pub struct Campaign {
 
 impl Campaign {
     pub fn new(seed: u64) -> Campaign {
+        Campaign::on(Place::new(SMALL), seed)
+    }
+
+    pub fn on(place: Place, seed: u64) -> Campaign {
         let random = Arc::new(SeededRandom::new(seed));
         let book = |component, writer, habit| Book::new(component, writer, habit, random.clone());
         let books = vec![
@@ -96,7 +100,6 @@ impl Campaign {
             book("notify", "careful", Habit::Careful),
             book("notify", "streaming", Habit::Streaming),
         ];
-        let place = Place::new(SMALL);
         Campaign {
             disk: None,
             place,
@@ -115,11 +118,11 @@ impl Campaign {
         Some(campaign)
     }
 
-    fn draw(&self, below: u64) -> u64 {
+    pub fn draw(&self, below: u64) -> u64 {
         self.random.next() % below
     }
 
-    fn start(&mut self) -> Served {
+    pub fn start(&mut self) -> Served {
         let served = self.place.start();
         self.figures.openings.push(served.opening);
         served
@@ -255,7 +258,7 @@ impl Campaign {
     }
 
     /// Everything that must hold after an opening; settles what was in flight.
-    async fn check(&mut self, channel: &Channel) {
+    pub async fn check(&mut self, channel: &Channel) {
         for component in COMPONENTS {
             let mut found = questions::kept(channel, component).await.expect("what is kept");
             for at in 0..self.books.len() {
@@ -305,7 +308,8 @@ impl Campaign {
                 }
                 continue;
             }
-            let answer = send(channel, book, &op).await.unwrap_or_else(|status| panic!("{op:?}: {status}"));
+            let answer = send_until_taken(channel, book, &op).await;
+            let answer = answer.unwrap_or_else(|status| panic!("{op:?}: {status}"));
             assert_eq!(answer.replayed, kept, "{} {op:?}", book.writer);
             let moved = !matches!(op.deed, Deed::Retract { .. }) || answer.counts[0] > 0;
             if moved {
@@ -319,7 +323,7 @@ impl Campaign {
     }
 
     /// Some of the answered requests with ids, sent again, get their first answers.
-    async fn replay(&self, channel: &Channel) {
+    pub async fn replay(&self, channel: &Channel) {
         for book in &self.books {
             let answered = book.answered.len() as u64;
             // The latest is the likeliest to be lost.

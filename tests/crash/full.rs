@@ -4,21 +4,11 @@ use crate::book::{Book, Habit};
 use crate::mount::Mount;
 use crate::process::Place;
 use crate::questions;
-use crate::round::send;
+use crate::round::{is_full, send};
 use milepost::random::SeededRandom;
 use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tonic::{Code, Status};
-use tonic_types::StatusExt;
-
-fn is_full(status: &Status) -> bool {
-    let reason = status.get_details_error_info().map(|info| info.reason);
-    let full = status.code() == Code::ResourceExhausted && reason.as_deref() == Some("DISK_FULL");
-    assert!(full, "{status} {reason:?}");
-    assert!(status.get_details_retry_info().and_then(|info| info.retry_delay).is_some(), "when to try again");
-    full
-}
 
 #[tokio::test]
 async fn a_full_disk_refuses_writes_until_there_is_room() {

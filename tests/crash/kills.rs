@@ -1,18 +1,18 @@
-//! The campaign of every `cargo test`: 20 kills. `MILEPOST_CRASH_KILLS` and `MILEPOST_CRASH_SEED` say otherwise.
+//! kill -9 at random moments under load, in opening too. `MILEPOST_CRASH_KILLS` and `MILEPOST_CRASH_SEED` make a
+//! campaign of it.
 
 use crate::campaign::{Campaign, End};
+use crate::figures::{count, seed};
 use std::time::{Duration, Instant};
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-}
 
 /// Kills on one directory; after them a fresh one, so that all of what is kept can be read after every kill.
 const KILLS_A_DIRECTORY: u64 = 20;
+/// The promise is 2 s, and the figure is printed; this is for a machine that is busy with other things.
+const OPENING_MAX: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_to_kills() {
-    let (kills, seed) = (number("MILEPOST_CRASH_KILLS", 20), number("MILEPOST_CRASH_SEED", 20_260_829));
+    let (kills, seed) = (count("MILEPOST_CRASH_KILLS", 10, 50), seed("MILEPOST_CRASH_SEED"));
     println!("seed {seed}, {kills} kills");
     let mut done = 0;
     while done < kills {
@@ -27,6 +27,9 @@ async fn campaign(seed: u64, kills: u64) {
     let mut campaign = Campaign::new(seed);
     for round in 0..kills {
         campaign.round(round, End::Kill).await;
+        if round % 4 == 1 {
+            campaign.opening_cut_short(End::Kill);
+        }
     }
     campaign.end().await;
     let figures = &campaign.figures;
@@ -42,4 +45,5 @@ async fn campaign(seed: u64, kills: u64) {
     assert!(figures.segments_let_go >= kills / 2, "the log was trimmed too seldom");
     assert!(figures.kills_while_folding * 10 >= kills, "too few kills hit a fold");
     assert!(figures.snapshots_asked_again >= kills.min(10), "too few answers were asked again");
+    assert!(longest < OPENING_MAX, "it was ready again after {longest:?}");
 }

@@ -3,6 +3,7 @@
 mod book;
 mod campaign;
 mod cuts;
+mod cycles;
 mod damage;
 mod figures;
 mod forgetful;

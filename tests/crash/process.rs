@@ -16,6 +16,7 @@ const WAIT: Duration = Duration::from_secs(60);
 /// A data directory of a test, with the config file and the servers' stderr beside it.
 pub struct Place {
     root: TempDir,
+    data: PathBuf,
     starts: AtomicU32,
 }
 
@@ -42,7 +43,14 @@ impl Place {
     pub fn new(config: &str) -> Place {
         let root = tempfile::tempdir().expect("a directory");
         fs::write(root.path().join("config.toml"), config).expect("a config file");
-        Place { root, starts: AtomicU32::new(0) }
+        let data = root.path().join("data");
+        Place { root, data, starts: AtomicU32::new(0) }
+    }
+
+    /// A fresh one, whose data directory is below another folder of it.
+    pub fn below(config: &str, folder: &str) -> Place {
+        let place = Place::new(config);
+        Place { data: place.root().join(folder).join("data"), ..place }
     }
 
     pub fn root(&self) -> &Path {
@@ -50,7 +58,7 @@ impl Place {
     }
 
     pub fn data(&self) -> PathBuf {
-        self.root.path().join("data")
+        self.data.clone()
     }
 
     pub fn start(&self) -> Served {

@@ -8,21 +8,29 @@ use milepost::proto::v1::{StreamPointsRequest, WritePointsResponse};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 /// Batches of one stream in flight, at most.
 const IN_FLIGHT_MAX: usize = 32;
 /// Pauses keep what is kept small enough to be read whole after every kill.
 const PAUSE: Duration = Duration::from_millis(8);
 
+/// How long it may take, on a busy machine, until writing resumes after room was made.
+const ROOM_WAIT: Duration = Duration::from_secs(30);
+
 /// What the tasks of a round share.
 #[derive(Default)]
 pub struct Sight {
     /// The server is being killed: calls may fail from now on.
     pub killed: AtomicBool,
+    /// Whoever has nothing in flight stops.
+    pub enough: AtomicBool,
+    /// Batches refused because the disk is full.
+    pub refused: AtomicU64,
     /// Batches acknowledged in this round.
     pub acknowledged: AtomicU64,
     /// Latest acknowledged revision, by component.
@@ -37,7 +45,7 @@ pub struct Snapshot {
 }
 
 impl Sight {
-    fn acknowledge(&self, book: &mut Book, answer: Answer) {
+    pub fn acknowledge(&self, book: &mut Book, answer: Answer) {
         book.take_answer(answer);
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
         let mut latest = self.latest.lock().expect("no holder panics");
@@ -46,7 +54,7 @@ impl Sight {
     }
 
     /// A call failed: that is fine once the server is being killed, and only then.
-    async fn cut_off(&self, what: &str, status: &Status) {
+    pub async fn cut_off(&self, what: &str, status: &Status) {
         for _ in 0..200 {
             if self.killed.load(Ordering::SeqCst) {
                 return;
@@ -57,7 +65,26 @@ impl Sight {
     }
 }
 
-fn of_write(response: WritePointsResponse) -> Answer {
+/// Whether a call was refused because the disk is full; then it says when to try again.
+pub fn is_full(status: &Status) -> bool {
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    let full = status.code() == Code::ResourceExhausted && reason.as_deref() == Some("DISK_FULL");
+    assert!(!full || status.get_details_retry_info().and_then(|info| info.retry_delay).is_some(), "{status}");
+    full
+}
+
+/// Sends one batch until there is room for it.
+pub async fn send_until_taken(channel: &Channel, book: &Book, op: &Op) -> Result<Answer, Status> {
+    let until = Instant::now() + ROOM_WAIT;
+    loop {
+        match send(channel, book, op).await {
+            Err(status) if is_full(&status) && Instant::now() < until => tokio::time::sleep(PAUSE).await,
+            sent => return sent,
+        }
+    }
+}
+
+pub fn of_write(response: WritePointsResponse) -> Answer {
     let counts = [response.accepted_count, response.unchanged_count, response.corrected_count];
     Answer { revision: response.revision, counts, replayed: response.replayed }
 }
