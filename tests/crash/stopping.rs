@@ -1,5 +1,5 @@
 //! Told to stop while everybody writes: what was taken is finished and answered, and the next start finds all of it.
-//! `MILEPOST_SIGTERMS` and `MILEPOST_SIGTERM_SEED` make a campaign of it.
+//! `MILEPOST_SIGTERMS` and `MILEPOST_SIGTERMS_SEED` make a campaign of it.
 
 use crate::campaign::{Campaign, End};
 use crate::figures::{count, seed};
@@ -33,10 +33,10 @@ async fn stops(signal: &'static str, seed: u64, times: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_finishes_what_was_taken() {
-    stops("TERM", seed("MILEPOST_SIGTERM_SEED"), count("MILEPOST_SIGTERMS", 3, 5)).await;
+    stops("TERM", seed("MILEPOST_SIGTERMS_SEED"), count("MILEPOST_SIGTERMS", 3, 5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigint_finishes_what_was_taken() {
-    stops("INT", seed("MILEPOST_SIGTERM_SEED"), 1).await;
+    stops("INT", seed("MILEPOST_SIGTERMS_SEED"), 1).await;
 }
