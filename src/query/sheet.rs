@@ -8,6 +8,7 @@ use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
 use crate::engine::view::Visitor;
+use crate::planted::{self, Bug};
 use crate::store::StoreError;
 use std::ops::ControlFlow;
 
@@ -165,6 +166,7 @@ impl Walk<'_> {
     fn window_of(&mut self, time: Time) -> usize {
         let is_past = |window: &Interval| match self.kind {
             Kind::Cumulative => window.end < time,
+            Kind::Delta | Kind::Gauge if planted::is(Bug::WindowEnd) => window.end < time,
             Kind::Delta | Kind::Gauge => window.end <= time,
         };
         while self.index + 1 < self.windows.len() && is_past(&self.windows[self.index]) {

@@ -47,3 +47,29 @@ fn an_opening_alone_outlives_an_index_built_anew() {
     server.restart(false);
     assert_eq!(openings(&mut server, 5), 1);
 }
+
+/// A block whose only restated report was written again without the word has a column of zeros in memory and none where
+/// it is stored: looking at everything took that for damage.
+#[test]
+fn a_word_taken_back_is_no_damage() {
+    let mut server = Server::new_in_folder();
+    let mut cumulative = metric(NAME);
+    cumulative.set_kind(metric::Kind::Cumulative);
+    server.ask(&create(cumulative), None, 1).expect("a metric");
+    for restated in [true, false] {
+        let point = |at: i128, restated| Point {
+            at: Some(point::At::Time(timestamp(at))),
+            value: at.to_string(),
+            restated,
+            ..Point::default()
+        };
+        let points = (1..9).map(|at| point(at, restated && at == 5)).collect();
+        let series = SeriesPoints { metric: NAME.to_owned(), points, ..SeriesPoints::default() };
+        server
+            .ask(&Ask::Write(WritePointsRequest { series: vec![series], ..Default::default() }), None, 2)
+            .expect("valid");
+    }
+    server.fold();
+    let findings = crate::server::runtime().block_on(server.engine().verify()).findings;
+    assert!(findings.is_empty(), "{findings:?}");
+}

@@ -140,7 +140,8 @@ impl Verifying<'_> {
         };
         let stored = self.shared.loader.read(place)?;
         if let (Some(Body::Leaf(kept)), Body::Leaf(stored)) = (kept.as_deref(), &stored)
-            && kept.columns != stored.columns
+            // By what they say: a column of nothing but zeros is stored as none.
+            && !kept.columns.rows().eq(stored.columns.rows())
         {
             let (file, offset) = self.file_of(place);
             return Err(StoreError::Damaged { file, offset, what: "the block differs from what is in memory".into() });
