@@ -37,6 +37,8 @@ mod windows;
 
 pub use demo::demo;
 pub use error::Error;
+#[cfg(feature = "planted")]
+pub use import::fuzzed::check_import;
 pub use serve::ServeArgs;
 
 use clap::{Args, Parser, Subcommand};

@@ -11,6 +11,8 @@ mod dedup;
 mod definition_codec;
 mod effect;
 mod fold;
+#[cfg(feature = "planted")]
+pub mod formats;
 mod history;
 mod judge;
 mod open;

@@ -2,6 +2,8 @@
 
 mod batch;
 mod file;
+#[cfg(feature = "planted")]
+pub mod fuzzed;
 mod rejects;
 mod sender;
 mod stored;

@@ -39,6 +39,11 @@ impl Source {
         } else {
             bytes = std::fs::read(path).map_err(failed)?;
         }
+        Source::of(bytes, path, delimiter)
+    }
+
+    /// A file's bytes.
+    pub(super) fn of(bytes: Vec<u8>, path: &Path, delimiter: char) -> Result<Source, Error> {
         let delimiter = u8::try_from(delimiter)
             .ok()
             .filter(u8::is_ascii)

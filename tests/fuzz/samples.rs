@@ -1,0 +1,158 @@
+//! Valid bytes of every format, from a service that was written to: frames and nodes from its store, records from its
+//! log, a fold file and an index from a directory.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use milepost::{
+    clock::ManualClock,
+    disk::RealDisk,
+    domain::time::Time,
+    engine::{Engine, Settings, formats::Format},
+    random::SeededRandom,
+    store::{
+        Position, Record, Store,
+        embedded::{EmbeddedStore, StoreSettings},
+        memory::MemoryStore,
+    },
+};
+
+use crate::requests::{Service, VALID, runtime};
+
+/// 2026-11-24.
+pub const NOW: Time = Time(1_795_000_000_000_000_000);
+
+/// Deep trees of few points.
+pub fn small() -> Settings {
+    Settings {
+        block_points_max: 4,
+        tail_points_min: 2,
+        node_children_max: 3,
+        page_points_max: 3,
+        ..Settings::default()
+    }
+}
+
+/// What is written twice: so that points are corrected, and folds hold a past.
+fn written(store: Arc<dyn Store>, folds: bool) -> (Engine, Vec<Record>) {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let engine = runtime().block_on(async { Engine::open(store.clone(), clock, small()) }).expect("it opens");
+    let service = Service::over(engine.clone());
+    let mut records = Vec::new();
+    for round in 0..2 {
+        for (method, request) in VALID.lines().filter_map(|line| line.split_once(' ')) {
+            // The second time other values, under other ids.
+            let request = if round == 0 {
+                request.to_owned()
+            } else {
+                request.replace("\"1\"", "\"7\"").replace("id-", "again-")
+            };
+            let _ = runtime().block_on(service.call_json(method, &request));
+        }
+        let mut read = |_: Position, record: Record| records.push(record);
+        store.read_log(Position(0), &mut read).expect("the log is whole");
+        if folds {
+            runtime().block_on(engine.fold()).expect("it folds");
+        }
+    }
+    (engine, records)
+}
+
+struct Samples {
+    frames: HashMap<&'static str, Vec<Vec<u8>>>,
+    records: Vec<Record>,
+    fold_file: Vec<u8>,
+    marker: Vec<u8>,
+}
+
+fn name(format: Format) -> &'static str {
+    match format {
+        Format::Block => "block",
+        Format::Run => "run",
+        Format::SeriesPage => "series page",
+        Format::Component => "component",
+        Format::Batches => "batches",
+        Format::Changes => "changes",
+        Format::Ids => "ids",
+        Format::Effect => "effect",
+        Format::Node => "node",
+        Format::IndexPage => "index page",
+    }
+}
+
+fn samples() -> &'static Samples {
+    static SAMPLES: OnceLock<Samples> = OnceLock::new();
+    SAMPLES.get_or_init(|| {
+        let store = Arc::new(MemoryStore::new());
+        let (engine, records) = written(store.clone(), true);
+        let mut frames: HashMap<&'static str, Vec<Vec<u8>>> = HashMap::new();
+        let mut lines = Vec::new();
+        store.read_lines(&mut |line, at| lines.push((line, at))).expect("the folds are whole");
+        for (line, at) in lines {
+            let format = Format::ALL[usize::from(line.kind) - 1];
+            let frame = store.read_frame(at).expect("it is whole");
+            frames.entry(name(format)).or_default().push(frame.to_vec());
+        }
+        for (prefix, format) in [(&b"N"[..], Format::Node), (b"S", Format::IndexPage)] {
+            let mut take = |_: &[u8], value: bytes::Bytes| frames.entry(name(format)).or_default().push(value.to_vec());
+            store.scan_index(prefix, &mut take).expect("the index is whole");
+        }
+        let effects = records.iter().map(|record| {
+            let length = (record.series.len() as u32).to_le_bytes();
+            [&length[..], &record.series, &record.body].concat()
+        });
+        frames.insert(name(Format::Effect), effects.collect());
+        runtime().block_on(engine.close()).expect("it closes");
+        let (fold_file, marker) = directory();
+        Samples { frames, records, fold_file, marker }
+    })
+}
+
+/// A directory's fold file and the marker of its index.
+fn directory() -> (Vec<u8>, Vec<u8>) {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let settings = StoreSettings { segment_bytes: 64 << 10, index_cache_bytes_max: 1 << 20, ..Default::default() };
+    let store = EmbeddedStore::open(dir.path(), Arc::new(RealDisk), Arc::new(SeededRandom::new(1)), settings);
+    let (engine, _) = written(Arc::new(store.expect("it opens")), true);
+    runtime().block_on(engine.close()).expect("it closes");
+    let first = |dir: &Path| {
+        let mut files: Vec<_> =
+            std::fs::read_dir(dir).expect("a folder").map(|file| file.expect("a file").path()).collect();
+        files.sort();
+        files.into_iter().find(|file| file.is_file()).expect("it has a file")
+    };
+    let read = |path: &Path| std::fs::read(path).expect("it can be read");
+    (read(&first(&dir.path().join("folds"))), read(&dir.path().join("index/CLEAN")))
+}
+
+/// Frames, nodes or bodies of a format.
+pub fn frames(format: Format) -> &'static [Vec<u8>] {
+    samples().frames.get(name(format)).map(Vec::as_slice).unwrap_or_else(|| panic!("no sample of {format:?}"))
+}
+
+/// Records of a log.
+pub fn records() -> &'static [Record] {
+    &samples().records
+}
+
+/// A fold file.
+pub fn fold_file() -> &'static [u8] {
+    &samples().fold_file
+}
+
+/// What says that an index was closed.
+pub fn marker() -> &'static [u8] {
+    &samples().marker
+}
+
+#[test]
+fn there_are_samples_of_every_format() {
+    for format in Format::ALL {
+        assert!(!frames(format).is_empty(), "{format:?}");
+    }
+    assert!(records().len() > 20, "{}", records().len());
+    assert!(fold_file().len() > 1_000 && marker().len() > 40);
+}
