@@ -37,7 +37,7 @@ pub enum Bug {
     SkipDirectorySync,
     /// Damage in the middle of the log is cut like a torn tail.
     CutDamage,
-    /// The index is believed without its marker.
+    /// The index is believed whatever folds its marker says that it covers.
     StaleIndex,
     /// After a failed sync writing goes on.
     RetrySync,

@@ -12,6 +12,7 @@ use super::tree::child::{Loader, node_key};
 use crate::clock::{self, Clock};
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
+use crate::planted::{self, Bug};
 use crate::store::{Commit, Committed, Position, Record, StoreError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use imbl::OrdMap;
@@ -210,6 +211,7 @@ impl Committer {
         }
         let component = existing.unwrap_or_else(|| Arc::new(Component::new(batch.component.clone())));
         if let Some(memo) = &memo
+            && !planted::is(Bug::SkipDedup)
             && let Some(answer) = self.replay(batch, memo, &component)
         {
             return answer;
@@ -276,6 +278,9 @@ impl Committer {
 
     /// Appends and syncs the group, makes it visible, answers.
     fn write(&mut self, mut group: Group, mut working: State) {
+        if planted::is(Bug::AcknowledgeBeforeSync) {
+            group.taken.drain(..).for_each(|taken| drop(taken.reply.send(taken.answer)));
+        }
         if !group.commits.is_empty() {
             match self.shared.loader.store().commit(&group.commits) {
                 Ok(committed) => {

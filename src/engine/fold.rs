@@ -19,6 +19,7 @@ use super::tree::child::{Body, Child, Loader, Place, node_key, write_entries};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::Labels;
 use crate::domain::time::Time;
+use crate::planted::{self, Bug};
 use crate::store::{FoldWriter, IndexEntry, Position, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -151,7 +152,9 @@ impl Fold {
             let Some(component) = self.state.get(name) else { continue };
             writing.component(component, touched, &mut done)?;
         }
-        writing.ids(&self.dirty.ids)?;
+        if !planted::is(Bug::ForgetIdsInFold) {
+            writing.ids(&self.dirty.ids)?;
+        }
         let Writing { writer, places, .. } = writing;
         let _published = loader.hold_publishing();
         writer.finish()?;
@@ -302,7 +305,7 @@ impl Writing<'_> {
     fn past(&mut self, component: &Component, metric: &Metric, series: &Series) -> Result<Vec<Run>, StoreError> {
         let history = &series.history;
         let mut runs = history.runs.clone();
-        if history.recent.is_empty() {
+        if history.recent.is_empty() || planted::is(Bug::ForgetPastInFold) {
             return Ok(runs);
         }
         let all = match runs.len() + 1 >= RUNS_MAX {

@@ -18,6 +18,7 @@ use super::tree::apply::nodes;
 use super::tree::child::{Child, Loader, Place};
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
+use crate::planted::{self, Bug};
 use crate::store::{FrameRef, IndexEntry, IndexState, Line, Position, Record, StoreError};
 use imbl::OrdMap;
 use std::collections::{BTreeMap, HashMap};
@@ -279,9 +280,11 @@ impl SeriesBuilding {
             .take_while(|(_, old)| old.extent.last_key >= entry.extent.first_key)
             .map(|(first, _)| *first)
             .collect();
-        dead.iter().for_each(|first| {
-            self.blocks.remove(first);
-        });
+        if !planted::is(Bug::KeepReplacedBlock) {
+            dead.iter().for_each(|first| {
+                self.blocks.remove(first);
+            });
+        }
         self.blocks.insert(entry.extent.first_key, entry);
     }
 
@@ -361,7 +364,8 @@ impl Opened {
     /// What the log has beyond the folds: outcomes are applied, nothing is judged again.
     fn replay(&mut self, loader: &Arc<Loader>, settings: &Settings) -> Result<(), StoreError> {
         let mut failed = None;
-        loader.store().read_log(self.folded, &mut |position, record| {
+        let from = if planted::is(Bug::OverlayTwice) { Position(0) } else { self.folded };
+        loader.store().read_log(from, &mut |position, record| {
             if failed.is_none()
                 && let Err(error) = self.take(position, &record, loader, settings)
             {

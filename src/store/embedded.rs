@@ -23,6 +23,7 @@ use super::{
     Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
 };
 use crate::disk::{Disk, Open};
+use crate::planted::{self, Bug};
 use crate::random::{Random, array};
 use bytes::Bytes;
 use failed::failed;
@@ -200,6 +201,9 @@ impl Store for EmbeddedStore {
     }
 
     fn begin_fold(&self, through: Position) -> Result<Box<dyn FoldWriter>, StoreError> {
+        if planted::is(Bug::TrimTooEarly) {
+            self.log.trim(through)?;
+        }
         let writer = Box::new(self.reserve.on_full(self.folds.begin(through))?);
         Ok(Box::new(Drawing { writer, reserve: self.reserve.clone() }))
     }

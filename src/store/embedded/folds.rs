@@ -8,6 +8,7 @@ pub mod handles;
 pub mod writer;
 
 use crate::disk::{Disk, Open};
+use crate::planted::{self, Bug};
 use crate::store::embedded::failed::{damaged, failed};
 use crate::store::{Checked, FrameRef, Line, Position, StoreError};
 use bytes::Bytes;
@@ -120,7 +121,7 @@ impl Folds {
         let mut bytes = vec![0; spot.bytes as usize];
         let offset = spot.offset + FRAME_HEAD_BYTES as u64;
         file.read_at(&mut bytes, offset).map_err(failed("read", &fold.path))?;
-        if crc32fast::hash(&bytes) != at.crc {
+        if crc32fast::hash(&bytes) != at.crc && !planted::is(Bug::IgnoreFrameCrc) {
             return Err(damaged(&fold.path, offset, format!("the checksum of frame {} differs", at.number)));
         }
         Ok(bytes.into())

@@ -8,6 +8,7 @@ pub mod segment;
 pub mod spare;
 
 use crate::disk::Disk;
+use crate::planted::{self, Bug};
 use crate::random::Random;
 use crate::store::embedded::failed::{damaged, failed};
 use crate::store::{Checked, Commit, Committed, Position, Record, StoreError};
@@ -113,7 +114,12 @@ impl Log {
             let error = failed("write", &segment.path)(error);
             return Err(self.take_back(segment, encoded, start, error));
         }
-        segment.file.sync_data().map_err(|error| self.poisoned(failed("sync", &segment.path)(error)))?;
+        if !planted::is(Bug::SkipSync) {
+            let synced = segment.file.sync_data();
+            let synced =
+                if planted::is(Bug::RetrySync) { synced.or_else(|_| segment.file.sync_data()) } else { synced };
+            synced.map_err(|error| self.poisoned(failed("sync", &segment.path)(error)))?;
+        }
         segment.end += encoded.len() as u64;
         (*next_position, *next_group) = (position, *next_group + 1);
 
@@ -138,6 +144,9 @@ impl Log {
     /// After a failed write: makes sure that a recovery sees nothing of the group, where the caller may try again.
     fn take_back(&self, segment: &Segment, encoded: &mut [u8], start: u64, error: StoreError) -> StoreError {
         if matches!(error, StoreError::Full { .. }) {
+            if planted::is(Bug::KeepRefusedGroup) {
+                return error;
+            }
             encoded.fill(0);
             let undone = segment.file.write_at(encoded, start).and_then(|()| segment.file.sync_data());
             if undone.is_ok() {

@@ -3,6 +3,7 @@
 use super::file::{Directory, FRAME_HEAD_BYTES, Range, SEAL_BYTES, Seal, Spot, frame_head};
 use super::{Fold, Folds};
 use crate::disk::{DiskFile, Open};
+use crate::planted::{self, Bug};
 use crate::store::embedded::failed::failed;
 use crate::store::{FoldWriter, FrameRef, Line, StoreError};
 use std::path::PathBuf;
@@ -94,7 +95,9 @@ impl FoldWriter for Writer {
 
     fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
         let seal = self.put_directories()?;
-        self.file.sync_data().map_err(failed("sync", &self.path))?;
+        if !planted::is(Bug::RenameBeforeSync) {
+            self.file.sync_data().map_err(failed("sync", &self.path))?;
+        }
         let path = self.folds.dir.join(self.range.file_name());
         self.folds.disk.rename(&self.path, &path).map_err(failed("rename", &path))?;
         self.renamed = true;

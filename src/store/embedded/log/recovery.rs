@@ -9,6 +9,7 @@
 use super::record::{self, ALIGN_BYTES, Entry, Found, Kind, Place, Salt, put_mark, put_record};
 use super::segment::{Blank, FRAME_BYTES, HEADER_BYTES, Header, Segment, TEMPORARY, segment_number, segment_path};
 use crate::disk::Disk;
+use crate::planted::{self, Bug};
 use crate::random::{Random, array};
 use crate::store::embedded::failed::{damaged, failed};
 use crate::store::{Position, Record, StoreError};
@@ -133,7 +134,10 @@ impl Home<'_> {
         let mut found = Vec::new();
         let walk = walk(&last_bytes, &last.header, &mut |place, record, bytes| found.push((place, record, bytes)));
         self.check_tail(last, &last_bytes, &walk)?;
-        let kept = found.partition_point(|(place, _, _)| place.group < walk.group);
+        let kept = match planted::is(Bug::ServeUnsyncedTail) {
+            true => found.len(),
+            false => found.partition_point(|(place, _, _)| place.group < walk.group),
+        };
         let copied = found.split_off(kept);
         weights.extend(found.iter().map(|(place, _, bytes)| (Position(place.position), *bytes)));
         let copied: Vec<Record> = copied.into_iter().map(|(_, record, _)| record).collect();
