@@ -11,6 +11,7 @@ mod full;
 mod index;
 mod kills;
 mod mount;
+mod planted;
 mod process;
 mod questions;
 mod revision;
