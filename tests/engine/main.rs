@@ -108,7 +108,9 @@ async fn check_view(engine: &Engine, past: &Past, revision: i64, kind: Kind) {
     let points: Vec<(i64, i64)> =
         series.points(Interval::ALL, usize::MAX).expect("points").iter().map(|p| (p.time.0 / HOUR, p.value)).collect();
     assert_eq!(points, expected.iter().map(|(t, v)| (*t, *v)).collect::<Vec<_>>(), "points at revision {revision}");
-    for (from, to) in [(0, 120), (10, 60), (37, 38), (50, 119), (90, 20)] {
+    // Edges that fall on points, so on the ends of blocks too.
+    let edges = points.iter().step_by(3).flat_map(|(t, _)| [(0, *t), (*t, 120), (10, t + 1)]);
+    for (from, to) in [(0, 120), (10, 60), (37, 38), (50, 119), (90, 20)].into_iter().chain(edges) {
         let interval = Interval::new(Time(from * HOUR), Time(to * HOUR));
         let inside: Vec<(i64, i64)> = points.iter().copied().filter(|(t, _)| from <= *t && *t < to).collect();
         let span = series.span(interval).expect("a span");

@@ -267,3 +267,44 @@ pub fn read_frame_ref(reader: &mut Reader) -> Result<FrameRef, Undecodable> {
     let mut narrow = || u32::try_from(reader.unsigned()?).map_err(|_| Undecodable::Form("a number beyond 32 bits"));
     Ok(FrameRef { fold, number: narrow()?, crc: narrow()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::point::Point;
+    use crate::domain::time::Time;
+    use crate::engine::block::Row;
+    use crate::store::memory::MemoryStore;
+
+    fn leaf(points: i64) -> Body {
+        let rows = (0..points).map(|t| Row { point: Point::at(Time(t), t), revision: 1 });
+        Body::Leaf(Arc::new(Leaf::new(rows.collect())))
+    }
+
+    #[test]
+    fn what_is_held_is_counted_and_stays_within_its_bound() {
+        let loader = Loader::new(Arc::new(MemoryStore::new()), 20_000);
+        let children: Vec<_> = (0..200).map(|i| Child::fresh(leaf(10 + i % 7))).collect();
+        for (id, child) in (1..).zip(&children) {
+            loader.stored(child, Place::Node(id));
+            let (queue, bytes) = &*loader.queue.lock().expect("nobody panics");
+            assert_eq!(*bytes, queue.iter().map(|(_, bytes)| bytes).sum::<usize>());
+            assert!(*bytes <= 20_000, "{bytes}");
+        }
+        let held: usize = children.iter().filter_map(|child| child.in_memory()).map(|body| body.bytes()).sum();
+        assert!((10_000..=20_000).contains(&held), "{held} of what was stored last is still there");
+        assert!(children[0].in_memory().is_none(), "the oldest was let go of");
+        let entry = |child: &Arc<Child>| Entry {
+            extent: super::super::Extent {
+                first_key: Time(0),
+                last_key: Time(9),
+                lowest_revision: 1,
+                highest_revision: 1,
+            },
+            sum: None,
+            child: child.clone(),
+        };
+        let node = Body::Node(children.iter().map(entry).collect());
+        assert!(node.bytes() >= 200 * size_of::<Entry>());
+    }
+}
