@@ -7,3 +7,4 @@ mod index;
 mod log;
 mod model;
 mod opening;
+mod reserve;

@@ -51,12 +51,11 @@ impl Reserve {
             }
             false => 0,
         };
-        let whole = length == bytes;
-        if there && (!whole || bytes == 0) {
+        if there && (length != bytes || bytes == 0) {
             // Of other settings.
             reserve.remove(NAME)?;
         }
-        reserve.held().whole = whole;
+        reserve.held().whole = bytes == 0 || length == bytes;
         Ok(reserve)
     }
 
