@@ -240,7 +240,7 @@ impl Committer {
         group.add(&component, &judged, record_time);
         if let Some(memo) = &judged.effect.memo {
             let remembered = remembered(memo, &judged.ack, record_time);
-            self.shared.ids.lock().expect("no holder of the ids panics").insert(memo.fingerprint, remembered.clone());
+            self.shared.ids.lock().expect("no holder of the ids panics").insert(memo.fingerprint, &remembered);
             group.dirty.ids.push((batch.component.clone(), memo.fingerprint, remembered));
             group.remembered.push(memo.fingerprint);
         }
@@ -258,7 +258,7 @@ impl Committer {
             .iter()
             .zip(&first.metrics)
             .any(|(name, id)| component.metrics.get(*name).is_some_and(|metric| metric.id != *id));
-        if first.body != memo.body || made_again {
+        if !first.is_of(&memo.body) || made_again {
             return Some(Err(Refused::RequestIdReused));
         }
         let [accepted, unchanged, corrected] = first.counts;

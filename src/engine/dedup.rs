@@ -1,12 +1,15 @@
 //! Request ids: what a retry is answered with, for at least a day, before and after a restart.
 
+mod part;
+
 use super::batch::{Batch, Change, MetricId, Mode, Retraction};
 use super::codec::Writer;
 use super::effect::Memo;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::time::Time;
+use part::Part;
 use sha2::{Digest, Sha256};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 const HOUR_NANOS: i64 = 3_600 * 1_000_000_000;
 
@@ -25,9 +28,29 @@ pub struct Remembered {
     pub record_time: Time,
 }
 
+/// What is kept of it in memory: enough to answer a retry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct First {
+    /// The first half of the body's digest.
+    pub body: [u8; 8],
+    /// The creations of the metrics it named.
+    pub metrics: Vec<MetricId>,
+    /// The answer's revision.
+    pub revision: i64,
+    /// The answer's counts: accepted, unchanged, corrected.
+    pub counts: [u64; 3],
+}
+
+impl First {
+    /// Whether it answered this body.
+    pub fn is_of(&self, body: &[u8; 16]) -> bool {
+        self.body == body[..8]
+    }
+}
+
 /// All remembered ids, in parts of an hour, so that forgetting is dropping a part.
 pub struct RequestIds {
-    parts: VecDeque<(i64, HashMap<[u8; 16], Remembered>)>,
+    parts: VecDeque<(i64, Part)>,
     count: usize,
     count_max: usize,
     nanos_min: i64,
@@ -40,13 +63,13 @@ impl RequestIds {
     }
 
     /// The first answer to an id. Cost: a look-up an hour remembered.
-    pub fn get(&self, fingerprint: &[u8; 16]) -> Option<&Remembered> {
+    pub fn get(&self, fingerprint: &[u8; 16]) -> Option<First> {
         self.parts.iter().rev().find_map(|(_, part)| part.get(fingerprint))
     }
 
     /// All remembered ids.
     pub fn fingerprints(&self) -> Vec<[u8; 16]> {
-        self.parts.iter().flat_map(|(_, part)| part.keys().copied()).collect()
+        self.parts.iter().flat_map(|(_, part)| part.fingerprints()).collect()
     }
 
     /// Whether one more can be remembered at `now`. Forgets what is old enough first.
@@ -68,23 +91,26 @@ impl RequestIds {
     }
 
     /// Remembers an answer.
-    pub fn insert(&mut self, fingerprint: [u8; 16], remembered: Remembered) {
+    pub fn insert(&mut self, fingerprint: [u8; 16], remembered: &Remembered) {
         let hour = remembered.record_time.0.div_euclid(HOUR_NANOS);
-        if self.parts.back().is_none_or(|(last, _)| *last < hour) {
-            self.parts.push_back((hour, HashMap::new()));
+        if self.parts.back().is_none_or(|(last, part)| *last < hour || part.is_full()) {
+            let hour = self.parts.back().map_or(hour, |(last, _)| hour.max(*last));
+            self.parts.push_back((hour, Part::new()));
         }
         let (_, part) = self.parts.back_mut().expect("a part was just made where there was none");
-        self.count += usize::from(part.insert(fingerprint, remembered).is_none());
+        let first = First {
+            body: remembered.body[..8].try_into().expect("eight bytes of sixteen"),
+            metrics: remembered.metrics.clone(),
+            revision: remembered.revision,
+            counts: remembered.counts,
+        };
+        self.count += usize::from(part.insert(&fingerprint, &first));
     }
 
     /// Forgets an id whose batch could not be written after all.
     pub fn remove(&mut self, fingerprint: &[u8; 16]) {
-        for (_, part) in self.parts.iter_mut().rev() {
-            if part.remove(fingerprint).is_some() {
-                self.count -= 1;
-                return;
-            }
-        }
+        let there = self.parts.iter_mut().rev().any(|(_, part)| part.remove(fingerprint));
+        self.count -= usize::from(there);
     }
 }
 

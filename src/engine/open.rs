@@ -356,7 +356,7 @@ fn read_ids(
         }
     }
     found.sort_by_key(|(_, id)| id.record_time);
-    found.into_iter().for_each(|(fingerprint, id)| ids.insert(fingerprint, id));
+    found.into_iter().for_each(|(fingerprint, id)| ids.insert(fingerprint, &id));
     Ok(())
 }
 
@@ -424,7 +424,7 @@ impl Opened {
                 definition: None,
             };
             let first = remembered(memo, &ack, record.record_time);
-            self.ids.insert(memo.fingerprint, first.clone());
+            self.ids.insert(memo.fingerprint, &first);
             self.dirty.ids.push((record.component.clone(), memo.fingerprint, first));
         }
         self.state.insert(record.component.clone(), Arc::new(component));
