@@ -30,5 +30,12 @@ fn without_a_bug_they_pass() {
 
 #[test]
 fn the_model_catches_them() {
-    assert!(!passes(MODEL, Some(Bug::WindowEnd)));
+    for bug in [Bug::WindowEnd, Bug::SkipDedup, Bug::ForgetHighestPrefix] {
+        assert!(!passes(MODEL, Some(bug)), "{bug:?} is caught");
+    }
+}
+
+#[test]
+fn retries_catch_what_counts_twice() {
+    assert!(!passes(RETRIES, Some(Bug::SkipDedup)));
 }
