@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// How a file is opened. Never truncated: no file of a store is written over.
@@ -40,6 +40,10 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Puts the names of a directory on stable storage.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// A path without links, from the root on; it must be there. A disk that has no links answers the path.
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_path_buf())
+    }
     /// Names this run of the machine: another one after every restart of it. What was written and not synced is
     /// gone only where this is another.
     fn boot_id(&self) -> io::Result<String>;
@@ -134,6 +138,10 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(path)
     }
 
     fn boot_id(&self) -> io::Result<String> {

@@ -11,6 +11,7 @@
 //!   RESERVE  room for folding on a full disk    reserve
 //! ```
 
+pub mod backup;
 pub mod failed;
 pub mod folds;
 pub mod format;
@@ -57,6 +58,9 @@ const OPENING_PART: u64 = 16;
 
 /// See the module.
 pub struct EmbeddedStore {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    store: [u8; 16],
     log: Log,
     folds: Arc<Folds>,
     index: Index,
@@ -84,6 +88,10 @@ impl EmbeddedStore {
                 disk.sync_dir(dir).map_err(failed("sync", dir))?;
                 store
             }
+            None if disk.exists(&at(backup::restore::MARK)).map_err(failed("look for", dir))? => {
+                let what = "a restore into this directory did not come to its end: begin it again";
+                return Err(failed::damaged(&at(backup::restore::MARK), 0, what));
+            }
             None => create(dir, &disk, random.as_ref(), segment_bytes)?,
         };
         make_dir(disk.as_ref(), &at("index"))?;
@@ -96,14 +104,15 @@ impl EmbeddedStore {
             Log::open(disk.clone(), random.clone(), at("log"), store, segment_bytes, opening_bytes, reach)
         };
         let log = open_frugally(&reserve, segment_bytes / OPENING_PART, &open_log)?;
-        let index = Index::open(disk, at("index"), store, index_cache_bytes_max, found, reserve.clone())?;
+        let index = Index::open(disk.clone(), at("index"), store, index_cache_bytes_max, found, reserve.clone())?;
         match reserve.ensure() {
             Err(StoreError::Full { file }) => {
                 tracing::warn!(file, reserve_bytes, "no room for the reserve: no writes until there is room");
             }
             made => made?,
         }
-        Ok(EmbeddedStore { log, folds, index, reserve, lock: Mutex::new(Some(lock)) })
+        let lock = Mutex::new(Some(lock));
+        Ok(EmbeddedStore { disk, dir: dir.to_path_buf(), store, log, folds, index, reserve, lock })
     }
 }
 

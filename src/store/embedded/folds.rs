@@ -47,6 +47,17 @@ pub struct Fold {
     spots: Box<[Spot]>,
 }
 
+/// A live fold file, for who copies it: while a store is open none is removed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FoldFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it covers.
+    pub range: Range,
+    /// Its length.
+    pub bytes: u64,
+}
+
 impl Folds {
     /// Opens the files of a folder: reads every directory, removes leftovers, and checks that there is no gap.
     pub fn open(disk: Arc<dyn Disk>, dir: PathBuf, store: [u8; 16]) -> Result<Folds, StoreError> {
@@ -157,6 +168,12 @@ impl Folds {
                 Err(error) => each(0, Some(error)),
             }
         })
+    }
+
+    /// All live files, oldest first.
+    pub fn files(&self) -> Vec<FoldFile> {
+        let file = |fold: &Arc<Fold>| FoldFile { path: fold.path.clone(), range: fold.range, bytes: fold.bytes };
+        self.live().values().map(file).collect()
     }
 
     /// Bytes of all live files.

@@ -63,7 +63,8 @@ pub fn missing(dir: &Path) -> StoreError {
     damaged(&dir.join(NAME), 0, "it is missing, and the directory holds a store")
 }
 
-fn parse_id(text: &str) -> Option<[u8; 16]> {
+/// An id as `FORMAT` writes it.
+pub fn parse_id(text: &str) -> Option<[u8; 16]> {
     let mut id = [0; 16];
     if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return None;

@@ -205,6 +205,12 @@ impl Log {
         Ok(())
     }
 
+    /// The log as it is now: its segments, open, and where it ends in each. They may be read though they are let go
+    /// of meanwhile.
+    pub fn segments(&self) -> Vec<Segment> {
+        self.shelf().segments.clone()
+    }
+
     /// See [`crate::store::Store::verify`]: headers, that each leads to the one before, and every record.
     pub fn verify(&self, each: &mut Checked) -> ControlFlow<()> {
         let segments = self.shelf().segments.clone();
