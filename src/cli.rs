@@ -5,6 +5,7 @@
 // The files a command is given are the user's, not the store's.
 #![allow(clippy::disallowed_methods)]
 
+mod admin;
 mod calendar;
 mod changes;
 mod completions;
@@ -35,6 +36,7 @@ mod table;
 mod total;
 mod windows;
 
+pub use admin::{BackupArgs, DirArgs, RestoreArgs, Written, refused};
 pub use demo::demo;
 pub use error::Error;
 #[cfg(feature = "planted")]
@@ -52,7 +54,7 @@ use std::process::ExitCode;
     name = "milepost",
     version,
     about = "Exact totals and milestones of what teams count: how many so far, and when did we get there?",
-    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage.",
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage; verify: 3 found something.",
     max_term_width = 100
 )]
 pub struct Cli {
@@ -67,6 +69,33 @@ pub struct Cli {
 pub enum Command {
     /// Run the server
     Serve(ServeArgs),
+    /// Look at everything that is kept, and say what is not as it should be
+    #[command(after_help = "\
+Every checksum, every node against its children, every total against a scan of the points, the index against the \
+files, the log against the folds; a line a finding: file, offset, series, times, what. A server that has the \
+directory does it while it serves; where none has, this command opens the directory as a server would.
+
+Exit codes: 0 everything is as it should be, 3 something is not, 1 it could not be looked at.
+
+Example:
+  milepost verify --data-dir ./milepost-data")]
+    Verify(DirArgs),
+    /// Copy everything into a directory, while it is served; a second time only what is new
+    #[command(after_help = "\
+Everything acknowledged before is in it. Damage is refused and named, never copied. What a backup holds may be \
+restored however the next one ends.
+
+Example:
+  milepost backup --data-dir ./milepost-data /backups/milepost")]
+    Backup(BackupArgs),
+    /// Make a data directory of a backup
+    #[command(after_help = "\
+It is another store, with an id of its own: back it up into another directory. Every answer is the same, of the past \
+too, and request ids are remembered.
+
+Example:
+  milepost restore /backups/milepost ./restored-data")]
+    Restore(RestoreArgs),
     #[command(flatten)]
     Client(ClientCommand),
 }

@@ -192,6 +192,11 @@ impl Engine {
         self.shared.state.load().keys().cloned().collect()
     }
 
+    /// The last revision of every component, as written a moment ago or since.
+    pub fn revisions(&self) -> Vec<(ComponentName, i64)> {
+        self.shared.state.load().iter().map(|(name, component)| (name.clone(), component.revision)).collect()
+    }
+
     /// Whether a request id is remembered: its retry is judged before any other check.
     pub fn remembers(&self, component: &ComponentName, who: &str, request_id: &str) -> bool {
         let fingerprint = dedup::fingerprint(component, who, request_id);

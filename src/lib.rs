@@ -5,6 +5,7 @@
 // Files, time and chance only through their doors (clippy.toml says which calls that bars).
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+pub mod admin;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -3,6 +3,7 @@
 #![deny(clippy::disallowed_methods)]
 
 use clap::Parser;
+use milepost::admin;
 use milepost::cli::{self, Cli, Command, ServeArgs};
 use milepost::clock::SystemClock;
 use milepost::config::Config;
@@ -21,6 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Client(command) => cli::run(command).await,
+        Command::Verify(args) => admin::command::verify(args).await,
+        Command::Backup(args) => admin::command::backup(args).await,
+        Command::Restore(args) => admin::command::restore_command(args).await,
         Command::Serve(args) => match serve(args).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
@@ -39,7 +43,7 @@ async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.listen))?;
-    let engine = tokio::task::spawn_blocking({
+    let (engine, store) = tokio::task::spawn_blocking({
         let config = config.clone();
         move || open(&config)
     })
@@ -51,7 +55,8 @@ async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     tracing::info!(%address, data_dir = %config.data_dir.display(), "serving");
     let demo = args.demo.then(|| format!("http://{address}"));
     let mut failed = Ok(());
-    server::serve(listener, engine, config.limits, async {
+    let beside = admin::beside(config.data_dir.clone(), engine.clone(), store);
+    server::serve_beside(listener, engine, config.limits, beside, async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
@@ -82,8 +87,9 @@ fn configured(args: &ServeArgs) -> Result<Config, Box<dyn Error>> {
 }
 
 /// Opens the store, and replays what was not folded.
-fn open(config: &Config) -> Result<Engine, milepost::store::StoreError> {
-    let store =
-        EmbeddedStore::open(&config.data_dir, Arc::new(RealDisk), Arc::new(SystemRandom), config.store.settings())?;
-    Engine::open(Arc::new(store), Arc::new(SystemClock), config.engine.settings())
+fn open(config: &Config) -> Result<(Engine, Arc<EmbeddedStore>), milepost::store::StoreError> {
+    let (disk, random) = (Arc::new(RealDisk), Arc::new(SystemRandom));
+    let store = Arc::new(EmbeddedStore::open(&config.data_dir, disk, random, config.store.settings())?);
+    let engine = Engine::open(store.clone(), Arc::new(SystemClock), config.engine.settings())?;
+    Ok((engine, store))
 }

@@ -21,6 +21,7 @@ use crate::service::ingest::Ingest;
 use crate::service::query::Query;
 use crate::store::StoreError;
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -59,17 +60,32 @@ pub enum ServeError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves `engine` on `listener` until `shutdown` is ready, then finishes the calls in flight within
-/// `limits.drain_ms`, and closes the engine.
+/// What a server does beside its port: begun with it, told when it stops, and waited for.
+pub type Beside = Box<dyn FnOnce(watch::Receiver<bool>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// As [`serve_beside`], with nothing beside.
 pub async fn serve(
     listener: TcpListener,
     engine: Engine,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
+    serve_beside(listener, engine, limits, Box::new(|_| Box::pin(async {})), shutdown).await
+}
+
+/// Serves `engine` on `listener` until `shutdown` is ready, then finishes the calls in flight within
+/// `limits.drain_ms`, and closes the engine.
+pub async fn serve_beside(
+    listener: TcpListener,
+    engine: Engine,
+    limits: Limits,
+    beside: Beside,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
     let (stop, stopping) = watch::channel(false);
     let health = health::Health::new();
     let watched = tokio::spawn(health.clone().watch(engine.clone(), stopping.clone()));
+    let mut beside = tokio::spawn(beside(stopping.clone()));
     let server = run(listener, engine.clone(), &limits, health.clone(), stopping)?;
     tokio::pin!(server);
     let ended = tokio::select! {
@@ -89,6 +105,12 @@ pub async fn serve(
         }
     };
     watched.abort();
+    stop.send_replace(true);
+    // It reads the store: so it has ended before that is closed, or, where it does not end, is left.
+    if tokio::time::timeout(limits.drain(), &mut beside).await.is_err() {
+        tracing::warn!("what was done beside the port was cut off");
+        beside.abort();
+    }
     engine.close().await?;
     served.map_err(ServeError::from)
 }

@@ -17,7 +17,7 @@ pub(super) fn text<M: Message>(name: &str, message: &M) -> Result<String, Error>
 
 fn dynamic<M: Message>(name: &str, message: &M) -> Result<DynamicMessage, Error> {
     let failed = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot write {name} as JSON: {e}"));
-    let pool = DescriptorPool::decode(crate::proto::FILE_DESCRIPTOR_SET).map_err(|e| failed(&e))?;
+    let pool = DescriptorPool::decode(crate::proto::ALL_DESCRIPTORS).map_err(|e| failed(&e))?;
     let descriptor =
         pool.get_message_by_name(&format!("milepost.v1.{name}")).ok_or_else(|| failed(&"it is not in the contract"))?;
     DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).map_err(|e| failed(&e))

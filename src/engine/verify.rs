@@ -203,12 +203,7 @@ impl Verifying<'_> {
 
     /// Tells of something that could not be read.
     fn damage(&mut self, error: StoreError, touches: Option<Touches>) -> Go {
-        let (file, offset, what) = match error {
-            StoreError::Damaged { file, offset, what } => (file, offset, what),
-            StoreError::Io { operation, file, cause } => (file, 0, format!("cannot {operation}: {cause}")),
-            StoreError::Format { file, found, known } => (file, 0, format!("it has format {found}, not {known}")),
-            other => ("the store".to_string(), 0, other.to_string()),
-        };
+        let Finding { file, offset, what, .. } = Finding::from(error);
         if !self.told.insert((file.clone(), offset, what.clone())) {
             return Go::Continue(());
         }
@@ -218,6 +213,18 @@ impl Verifying<'_> {
     /// Tells of something that is wrong in memory, or between files.
     fn wrong(&mut self, of: &str, touches: Option<Touches>, what: impl Into<String>) -> Go {
         self.watch.found(Finding { file: of.to_string(), offset: 0, touches, what: what.into() })
+    }
+}
+
+impl From<StoreError> for Finding {
+    fn from(error: StoreError) -> Finding {
+        let (file, offset, what) = match error {
+            StoreError::Damaged { file, offset, what } => (file, offset, what),
+            StoreError::Io { operation, file, cause } => (file, 0, format!("cannot {operation}: {cause}")),
+            StoreError::Format { file, found, known } => (file, 0, format!("it has format {found}, not {known}")),
+            other => ("the store".to_string(), 0, other.to_string()),
+        };
+        Finding { file, offset, touches: None, what }
     }
 }
 

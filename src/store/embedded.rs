@@ -18,6 +18,7 @@ pub mod format;
 pub mod index;
 pub mod lock;
 pub mod log;
+pub mod look;
 pub mod reserve;
 
 use super::{

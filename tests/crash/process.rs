@@ -185,7 +185,8 @@ pub fn copy_dir(from: &Path, to: &Path) {
         let to = to.join(entry.file_name());
         if entry.file_type().expect("a type").is_dir() {
             copy_dir(&entry.path(), &to);
-        } else {
+        } else if entry.file_type().expect("a type").is_file() {
+            // Not the socket that a killed server leaves.
             fs::copy(entry.path(), &to).expect("a copy");
         }
     }
