@@ -12,17 +12,22 @@ use crate::engine::Engine;
 use crate::server::Beside;
 use crate::store::embedded::EmbeddedStore;
 use service::Admin;
-use std::path::PathBuf;
+use socket::Socket;
+use std::path::Path;
 use std::sync::Arc;
 
-/// What a server does beside its port, until it is told to stop: serves the socket in `dir`. Where there can be none it
-/// says so, and serves on without.
-pub fn beside(dir: PathBuf, engine: Engine, store: Arc<EmbeddedStore>) -> Beside {
+/// What a server does beside its port, until it is told to stop: serves the socket in `dir`, which is there from now
+/// on. Where there can be none it says so, and serves on without.
+pub async fn beside(dir: &Path, engine: Engine, store: Arc<EmbeddedStore>) -> Beside {
+    let socket = Socket::listen(dir).await;
+    let dir = dir.display().to_string();
     Box::new(move |stopping| {
         Box::pin(async move {
-            let admin = Admin::new(engine, store, stopping);
-            if let Err(error) = socket::serve(&dir, admin).await {
-                let dir = dir.display().to_string();
+            let served = match socket {
+                Ok(socket) => socket.serve(Admin::new(engine, store, stopping)).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = served {
                 tracing::warn!(%error, dir, "no admin socket: verify and backup wait until the server has stopped");
             }
         })

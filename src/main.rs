@@ -48,6 +48,7 @@ async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
         move || open(&config)
     })
     .await??;
+    let beside = admin::beside(&config.data_dir, engine.clone(), store).await;
     let address = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // connections that came while the store was opened are taken now
@@ -55,7 +56,6 @@ async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     tracing::info!(%address, data_dir = %config.data_dir.display(), "serving");
     let demo = args.demo.then(|| format!("http://{address}"));
     let mut failed = Ok(());
-    let beside = admin::beside(config.data_dir.clone(), engine.clone(), store);
     server::serve_beside(listener, engine, config.limits, beside, async {
         tokio::select! {
             _ = terminate.recv() => {}

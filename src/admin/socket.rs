@@ -37,34 +37,41 @@ impl Short {
     }
 }
 
-/// Serves until the admin is told to stop, and what it was doing has ended.
-pub async fn serve(dir: &Path, mut admin: Admin) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let short = Short::of(dir).await?;
-    let listener = listen(&short.path).await?;
-    let mut stopping = admin.stopping();
-    let stop = async move {
-        // An error means that the sender is gone: stop as well.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    let ended = admin.take_ended();
-    let router = tonic::transport::Server::builder().add_service(AdminServiceServer::new(admin));
-    let served = router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop).await;
-    ended.wait().await;
-    RealDisk.remove(&short.path.join(NAME))?;
-    Ok(served?)
+/// A socket that is listened on.
+pub struct Socket {
+    listener: UnixListener,
+    dir: Short,
 }
 
-/// Made under another name, and given its own once only its owner may use it.
-async fn listen(dir: &Path) -> io::Result<UnixListener> {
-    let (path, temporary) = (dir.join(NAME), dir.join(TEMPORARY_NAME));
-    for left in [&path, &temporary] {
-        match RealDisk.remove(left) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+impl Socket {
+    /// Made under another name, and given its own once only its owner may use it.
+    pub async fn listen(dir: &Path) -> io::Result<Socket> {
+        let dir = Short::of(dir).await?;
+        let (path, temporary) = (dir.path.join(NAME), dir.path.join(TEMPORARY_NAME));
+        for left in [&path, &temporary] {
+            match RealDisk.remove(left) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        let listener = UnixListener::bind(&temporary)?;
+        tokio::fs::set_permissions(&temporary, std::os::unix::fs::PermissionsExt::from_mode(0o600)).await?;
+        RealDisk.rename(&temporary, &path)?;
+        Ok(Socket { listener, dir })
     }
-    let listener = UnixListener::bind(&temporary)?;
-    tokio::fs::set_permissions(&temporary, std::os::unix::fs::PermissionsExt::from_mode(0o600)).await?;
-    RealDisk.rename(&temporary, &path)?;
-    Ok(listener)
+
+    /// Serves until the admin is told to stop, and what it was doing has ended.
+    pub async fn serve(self, mut admin: Admin) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut stopping = admin.stopping();
+        let stop = async move {
+            // An error means that the sender is gone: stop as well.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        let ended = admin.take_ended();
+        let router = tonic::transport::Server::builder().add_service(AdminServiceServer::new(admin));
+        let served = router.serve_with_incoming_shutdown(UnixListenerStream::new(self.listener), stop).await;
+        ended.wait().await;
+        RealDisk.remove(&self.dir.path.join(NAME))?;
+        Ok(served?)
+    }
 }

@@ -3,11 +3,10 @@
 
 use crate::book::{Book, Deed, Habit, Op};
 use crate::forgetful::{Forgetful, Forgotten};
+pub use crate::metrics::{COMPONENTS, SMALL, create_metrics};
 use crate::process::{Place, Served, files};
 use crate::questions;
 use crate::round::{Sight, Snapshot, send, send_until_taken, watch, work};
-use milepost::proto::v1::catalog_service_client::CatalogServiceClient;
-use milepost::proto::v1::{CreateMetricRequest, Metric, metric};
 use milepost::random::SeededRandom;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,11 +15,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tonic::transport::Channel;
 
-/// Small, so that a second of writing folds and trims several times.
-pub const SMALL: &str = "[engine]\nmemtable_bytes_max = 131072\nunfolded_bytes_max = 131072\ncache_bytes_max = 1048576\n\
-                         [store]\nsegment_bytes = 262144\nreserve_bytes = 1048576\n";
-
-pub const COMPONENTS: [&str; 2] = ["pay", "notify"];
 /// Snapshots that are kept from round to round, and asked again.
 const SNAPSHOTS_MAX: usize = 60;
 /// A kill waits for its moment at most so long.
@@ -366,24 +360,4 @@ fn difference(book: &Book, found: &crate::book::Kept) -> String {
     format!(
         "slot lost {lost:?}; slot nobody wrote {other:?}; minute {minutes:?}; openings {openings:?}; slots {counts:?}"
     )
-}
-
-pub async fn create_metrics(channel: &Channel) {
-    let mut client = CatalogServiceClient::new(channel.clone());
-    for component in COMPONENTS {
-        for (name, kind, period) in [
-            ("slots", metric::Kind::Delta, ""),
-            ("levels", metric::Kind::Cumulative, ""),
-            ("minutes", metric::Kind::Delta, "PT1M"),
-        ] {
-            let metric = Metric {
-                name: format!("{component}/{name}"),
-                kind: kind as i32,
-                period: period.to_owned(),
-                label_names: vec!["writer".to_owned()],
-                ..Metric::default()
-            };
-            client.create_metric(CreateMetricRequest { metric: Some(metric) }).await.expect("a metric");
-        }
-    }
 }

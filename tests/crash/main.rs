@@ -10,6 +10,7 @@ mod forgetful;
 mod full;
 mod index;
 mod kills;
+mod metrics;
 mod mount;
 mod planted;
 mod process;

@@ -1,7 +1,7 @@
 //! A directory with a known history in it, cleanly closed: what tests lose, damage and starve.
 
 use crate::book::{BASE, Book, Habit, Kept, timestamp};
-use crate::campaign::{COMPONENTS, SMALL, create_metrics};
+use crate::metrics::{COMPONENTS, SMALL, create_metrics};
 use crate::process::{Place, copy_dir};
 use crate::questions::{self, Answers};
 use crate::round::send;

@@ -20,7 +20,7 @@ pub(super) struct Logged {
     /// The first record of each component: its revision, whether it made that, and where it is.
     pub first: BTreeMap<ComponentName, (i64, bool, Position)>,
     last: BTreeMap<ComponentName, i64>,
-    last_record_time: Option<Time>,
+    last_record_times: BTreeMap<ComponentName, Time>,
 }
 
 impl Verifying<'_> {
@@ -73,7 +73,9 @@ impl Logged {
             faults.push(format!("it follows record {}", last.0));
         }
         self.positions = Some((first, position));
-        if self.last_record_time.replace(record.record_time).is_some_and(|last| record.record_time < last) {
+        // Of each component: a group lists one component's batches after the other's.
+        let before = self.last_record_times.insert(record.component.clone(), record.record_time);
+        if before.is_some_and(|before| record.record_time < before) {
             faults.push(format!("recorded time goes back to {}", record.record_time));
         }
         let effect = match read_effect(&record.series, &record.body) {
