@@ -22,7 +22,7 @@ pub struct Position(pub u64);
 pub struct Record {
     /// Whose.
     pub component: ComponentName,
-    /// When it was recorded; never goes back in a store.
+    /// When it was recorded; never goes back in a component. (A group lists one component's records after the other's.)
     pub record_time: Time,
     /// The component's revision after it.
     pub revision: i64,

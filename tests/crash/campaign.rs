@@ -31,6 +31,8 @@ enum Moment {
     Folded,
     /// As soon as the log has let go of a segment.
     Trimmed,
+    /// While a backup is made.
+    Backup,
 }
 
 /// How a server's life ends.
@@ -62,6 +64,9 @@ pub struct Figures {
     /// From a signal to the end.
     pub stops: Vec<Duration>,
     pub openings_killed: u64,
+    pub backups: u64,
+    pub backups_cut_off: u64,
+    pub verified: u64,
     pub cuts: u64,
     pub sectors_forgotten: u64,
     pub names_forgotten: u64,
@@ -156,7 +161,8 @@ impl Campaign {
             create_metrics(&channel).await;
         }
         self.check(&channel).await;
-        let moment = [Moment::Any, Moment::Folding, Moment::Folded, Moment::Trimmed][(number % 4) as usize];
+        let moments = [Moment::Any, Moment::Folding, Moment::Folded, Moment::Trimmed, Moment::Backup];
+        let moment = moments[number as usize % moments.len()];
         let sight = Arc::new(Sight::default());
         let writers: Vec<_> = std::mem::take(&mut self.books)
             .into_iter()
@@ -172,6 +178,10 @@ impl Campaign {
         let (log, folds) = (self.place.data().join("log"), self.place.data().join("folds"));
         let (segments_before, folds_before) = (files(&log, ".log"), files(&folds, ".fold").len());
         self.wait_for(moment, &sight, &log, &folds).await;
+        let backup = (moment == Moment::Backup).then(|| self.begin_backup());
+        if backup.is_some() {
+            tokio::time::sleep(Duration::from_micros(self.draw(400_000))).await;
+        }
         sight.killed.store(true, Ordering::SeqCst);
         match end {
             End::Kill | End::Cut => served.kill(),
@@ -198,16 +208,28 @@ impl Campaign {
         figures.acknowledged += sight.acknowledged.load(Ordering::Relaxed);
         figures.folds += (files(&folds, ".fold").len() - folds_before) as u64;
         figures.segments_let_go += segments_before.iter().filter(|segment| !segments.contains(segment)).count() as u64;
+        if let Some(backup) = backup {
+            // Whatever it says, what it leaves is none or whole: the last one, restored, shows it.
+            let done = backup.wait_with_output().expect("it ends");
+            figures.backups += u64::from(done.status.success());
+            figures.backups_cut_off += u64::from(!done.status.success());
+        }
         if end == End::Cut {
             self.cut();
+        }
+        if number % 8 == 3 {
+            self.verify();
         }
     }
 
     /// The last start, a clean end, and a start on what that left.
     pub async fn end(&mut self) {
-        for _ in 0..2 {
+        for last in [false, true] {
             let served = self.start();
             self.check(&served.channel()).await;
+            if last && self.figures.backups + self.figures.backups_cut_off > 0 {
+                self.restore().await;
+            }
             served.stop().await;
         }
     }
@@ -225,7 +247,7 @@ impl Campaign {
         let until = Instant::now() + MOMENT_MAX;
         while Instant::now() < until {
             let now = match moment {
-                Moment::Any => true,
+                Moment::Any | Moment::Backup => true,
                 Moment::Folding => !names(folds, ".tmp").is_empty(),
                 Moment::Folded => names(folds, ".fold") != folded,
                 Moment::Trimmed => !names(log, ".log").is_superset(&segments),

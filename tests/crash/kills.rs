@@ -45,5 +45,7 @@ async fn campaign(seed: u64, kills: u64) {
     assert!(figures.segments_let_go >= kills / 2, "the log was trimmed too seldom");
     assert!(figures.kills_while_folding * 10 >= kills, "too few kills hit a fold");
     assert!(figures.snapshots_asked_again >= kills.min(10), "too few answers were asked again");
+    assert!((figures.backups + figures.backups_cut_off) * 6 >= kills, "too few kills while a backup was made");
+    assert!(figures.verified * 8 >= kills / 2, "too seldom looked at everything");
     assert!(longest < OPENING_MAX, "it was ready again after {longest:?}");
 }

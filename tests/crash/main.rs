@@ -1,5 +1,6 @@
 //! The real binary, killed, damaged and starved: what was acknowledged is there, what was not is whole or absent.
 
+mod backups;
 mod book;
 mod campaign;
 mod cuts;
