@@ -35,6 +35,8 @@ pub struct Content {
 pub enum Node {
     Folder(Folder),
     File(Content),
+    /// A name only: what it is for is in the system.
+    Socket,
 }
 
 pub struct Kept {
@@ -150,14 +152,14 @@ impl Kept {
     pub fn file(&mut self, number: u64) -> Option<&mut Content> {
         match self.nodes.get_mut(&number)? {
             Node::File(content) => Some(content),
-            Node::Folder(_) => None,
+            Node::Folder(_) | Node::Socket => None,
         }
     }
 
     pub fn folder(&mut self, number: u64) -> Option<&mut Folder> {
         match self.nodes.get_mut(&number)? {
             Node::Folder(folder) => Some(folder),
-            Node::File(_) => None,
+            Node::File(_) | Node::Socket => None,
         }
     }
 
@@ -199,6 +201,7 @@ impl Kept {
             match node {
                 Node::Folder(folder) => forgotten.names += folder.cut(&self.random),
                 Node::File(content) => forgotten.sectors += content.cut(&self.random),
+                Node::Socket => {}
             }
         }
         let (mut reached, mut next) = (BTreeSet::from([ROOT]), vec![ROOT]);

@@ -9,12 +9,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Only one process at a time uses it, so the kernel may remember what it was told.
 const TTL: Duration = Duration::from_secs(1);
 
+/// Where a mode says what a node is, and that it is a socket.
+const KIND_MASK: u32 = 0o170_000;
+const SOCKET: u32 = 0o140_000;
+
 pub struct Calls(pub Arc<Mutex<Kept>>);
 
 fn attributes(number: u64, node: &Node) -> FileAttr {
     let (kind, size, perm) = match node {
         Node::Folder(_) => (FileType::Directory, 0, 0o755),
         Node::File(content) => (FileType::RegularFile, content.bytes.len() as u64, 0o644),
+        Node::Socket => (FileType::Socket, 0, 0o600),
     };
     FileAttr {
         ino: INodeNo(number),
@@ -89,6 +94,18 @@ impl Filesystem for Calls {
         }
         match kept.node(ino.0) {
             Some(node) => reply.attr(&TTL, &attributes(ino.0, node)),
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    /// The socket on which a server is asked for backups.
+    fn mknod(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, _umask: u32, _rdev: u32, reply: ReplyEntry) {
+        let mut kept = self.kept();
+        if mode & KIND_MASK != SOCKET {
+            return reply.error(Errno::EPERM);
+        }
+        match kept.add(parent.0, name, Node::Socket) {
+            Some(number) => reply.entry(&TTL, &attributes(number, &Node::Socket), Generation(0)),
             None => reply.error(Errno::ENOENT),
         }
     }
@@ -218,6 +235,7 @@ impl Filesystem for Calls {
         for (number, name) in names.into_iter().filter(|(number, _)| *number > offset) {
             let kind = match kept.node(number) {
                 Some(Node::Folder(_)) => FileType::Directory,
+                Some(Node::Socket) => FileType::Socket,
                 _ => FileType::RegularFile,
             };
             if reply.add(INodeNo(number), number, kind, name) {
