@@ -192,11 +192,11 @@ impl Run {
         let heard = self.server.crash(restart, &asks);
         let mut failed = false;
         let mut kept_min = BTreeMap::new();
+        let mut revisions = BTreeMap::from(COMPONENTS.map(|name| (name, self.oracle.revision(name))));
         let mut unheard = Vec::new();
         for (i, (sent, heard)) in sent.iter().zip(heard).enumerate() {
             self.figures.operations += 1;
             self.figures.in_flight += 1;
-            let is_new = matches!(&heard, Some(Ok(reply)) if !is_replayed(reply));
             self.tell(&format!("  {:?} heard {heard:?}", sent.ask));
             if is_lost(&heard) {
                 self.figures.unheard += 1;
@@ -204,15 +204,17 @@ impl Run {
                 unheard.push(sent.ask.clone());
                 continue;
             }
-            if is_new {
+            let last = revisions.get_mut(component(&sent.ask)).expect("one of the components");
+            let is_kept = matches!(&heard, Some(Ok(reply)) if is_kept(&sent.ask, reply, last));
+            if is_kept {
                 kept_min.insert(component(&sent.ask), i + 1);
             }
-            if is_new && failed && self.server.is_simulated() {
+            if is_kept && failed && self.server.is_simulated() {
                 return Err(format!("{:#?}\nis acknowledged after one that failed", sent.ask));
             }
             let actual = heard.expect("it was heard");
-            // What is refused behind a failure is refused for what was there without it, or for the failure.
-            if !failed || actual.is_ok() {
+            // Behind a failure what is refused, or changes nothing, is judged without what failed.
+            if !failed || is_kept {
                 self.check(&sent.ask, sent.expected.clone(), actual)?;
             }
         }
@@ -305,6 +307,18 @@ fn is_lost(heard: &Heard) -> bool {
         None => true,
         Some(heard) => matches!(heard, Err(refusal) if refusal.code == Code::Unavailable),
     }
+}
+
+/// Whether the answer says that something was written: a revision above the last one heard, or an id remembered.
+fn is_kept(ask: &Ask, reply: &Reply, last: &mut i64) -> bool {
+    let (revision, validate_only) = match (ask, reply) {
+        (Ask::Write(ask), Reply::Write(reply)) => (reply.revision, ask.validate_only),
+        (Ask::Retract(ask), Reply::Retract(reply)) => (reply.revision, ask.validate_only),
+        (Ask::Opening(ask), Reply::Opening(reply)) => (reply.revision, ask.validate_only),
+        _ => unreachable!("a change is answered as one"),
+    };
+    let is_above = revision > std::mem::replace(last, revision.max(*last));
+    !is_replayed(reply) && !validate_only && (is_above || ask.request_id().is_some())
 }
 
 /// Whether it is the first answer again.
