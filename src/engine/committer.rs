@@ -402,6 +402,10 @@ impl Committer {
                 self.drop_garbage(done.replaced_nodes)
             }
             Folded::Failed { error, dirty, memtable_bytes } => {
+                if let StoreError::Poisoned { cause } = &error {
+                    // Nothing can be folded until a restart: writing ends now, not when the memtable is full.
+                    self.shared.poisoned.store(Some(Arc::new(cause.clone())));
+                }
                 let later = std::mem::replace(&mut self.dirty, dirty);
                 self.dirty.merge(later);
                 self.memtable_bytes += memtable_bytes;

@@ -112,8 +112,8 @@ impl Folds {
     fn add(&self, fold: Fold) -> Result<(), StoreError> {
         if let Err(error) = self.disk.sync_dir(&self.dir) {
             let error = failed("sync", &self.dir)(error);
-            self.poison.get_or_init(|| error.to_string());
-            return Err(error);
+            let cause = self.poison.get_or_init(|| error.to_string()).clone();
+            return Err(StoreError::Poisoned { cause });
         }
         let mut live = self.live.write().expect("nothing panics while it holds the folds");
         let reach = live.last_key_value().map_or(Position(0), |(last, _)| *last);
