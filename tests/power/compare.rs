@@ -20,19 +20,19 @@ pub enum Revisions {
     All,
 }
 
-/// Whether damage is known: what is refused as damaged is then let pass, what is answered must be right.
+/// Whether an answer may be that something is damaged, or that the disk failed; what is answered must be right.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Damage {
+pub enum Refusals {
     None,
-    Known,
+    Some,
 }
 
-/// Compares everything. Answers how many questions were refused as damaged.
+/// Compares everything. Answers how many questions were refused.
 pub async fn compare(
     engine: &Engine,
     oracle: &Oracle,
     revisions: Revisions,
-    damage: Damage,
+    refusals: Refusals,
     chance: &SeededRandom,
 ) -> u64 {
     let mut refused = 0;
@@ -45,13 +45,13 @@ pub async fn compare(
         for as_of in asked.into_iter().map(AsOf::Revision).chain([AsOf::Now]) {
             let view = match engine.view(&component_name(number), as_of).await {
                 Ok(view) => view,
-                Err(ViewError::Damaged(StoreError::Damaged { .. })) if damage == Damage::Known => {
+                Err(ViewError::Damaged(StoreError::Damaged { .. })) if refusals == Refusals::Some => {
                     refused += 1;
                     continue;
                 }
                 Err(error) => panic!("{} at {as_of:?}: {error}", COMPONENTS[number]),
             };
-            let mut compared = Compared { damage, refused: 0, view: &view, component: number };
+            let mut compared = Compared { refusals, refused: 0, view: &view, component: number };
             let revision = if let AsOf::Revision(revision) = as_of { revision } else { last };
             assert_eq!(view.revision(), revision, "the revision of {}", COMPONENTS[number]);
             let then = &component.past[revision as usize];
@@ -69,7 +69,7 @@ pub async fn compare(
 }
 
 struct Compared<'a> {
-    damage: Damage,
+    refusals: Refusals,
     refused: u64,
     view: &'a View,
     component: usize,
@@ -80,7 +80,9 @@ impl Compared<'_> {
     fn answered<T>(&mut self, answer: Result<T, StoreError>) -> Option<T> {
         match answer {
             Ok(answer) => Some(answer),
-            Err(StoreError::Damaged { .. }) if self.damage == Damage::Known => {
+            Err(StoreError::Damaged { .. } | StoreError::Io { .. } | StoreError::Full { .. })
+                if self.refusals == Refusals::Some =>
+            {
                 self.refused += 1;
                 None
             }

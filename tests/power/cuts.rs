@@ -36,14 +36,10 @@ impl History {
         if machine.open().is_err() {
             return false;
         }
-        let create = |component, metric| Sent {
-            component,
-            id: String::new(),
-            reason: String::new(),
-            deed: Deed::Create(metric, "first".to_string()),
-        };
-        let all = (0..METRICS.len()).flat_map(|metric| [create(0, metric), create(1, metric)]).collect();
-        machine.send(all) && (0..self.steps).all(|_| self.step(machine))
+        // One fold at least, and something after it.
+        let middle = self.steps / 2;
+        machine.send(first_metrics())
+            && (0..self.steps).all(|number| self.step(machine) && (number != middle || machine.fold()))
     }
 
     fn step(&mut self, machine: &mut Machine) -> bool {
@@ -71,6 +67,17 @@ impl History {
             }
         }
     }
+}
+
+/// Makes every metric of every component.
+pub fn first_metrics() -> Vec<Sent> {
+    let create = |component, metric| Sent {
+        component,
+        id: String::new(),
+        reason: String::new(),
+        deed: Deed::Create(metric, "first".to_string()),
+    };
+    (0..METRICS.len()).flat_map(|metric| [create(0, metric), create(1, metric)]).collect()
 }
 
 /// One history, cut at its operation number `at`. False: it ended before.
@@ -146,7 +153,7 @@ fn nothing_acknowledged_is_lost_at_a_power_cut() {
 }
 
 /// Says which run it was that failed.
-fn told_on_panic<T>(told: &str, run: impl FnOnce() -> T) -> T {
+pub fn told_on_panic<T>(told: &str, run: impl FnOnce() -> T) -> T {
     struct Told<'a>(&'a str);
     impl Drop for Told<'_> {
         fn drop(&mut self) {

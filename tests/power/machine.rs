@@ -2,16 +2,16 @@
 //! opened again and compared with the oracle, with the index as it was, gone, an earlier one, or mixed of several.
 
 use crate::batches::{batch, component_name};
-use crate::compare::{Damage, Revisions, compare};
+use crate::compare::{Refusals, Revisions, compare};
 use crate::fixture::{SMALL, temporary};
 use crate::oracle::{Answer, Oracle, Sent};
 use crate::sim_disk::{Counted, Fault, SimDisk};
 use milepost::clock::ManualClock;
 use milepost::domain::time::Time;
 use milepost::engine::batch::{Ack, Refused};
-use milepost::engine::{AsOf, Engine, Settings};
+use milepost::engine::{AsOf, Engine, Settings, ViewError};
 use milepost::random::SeededRandom;
-use milepost::store::embedded::EmbeddedStore;
+use milepost::store::embedded::{EmbeddedStore, StoreSettings};
 use milepost::store::{Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -88,6 +88,7 @@ pub struct Machine {
     runtime: tokio::runtime::Runtime,
     running: Option<Running>,
     settings: Settings,
+    store_settings: StoreSettings,
     /// Acknowledged with an id: retries get the same answer.
     answered: Vec<Sent>,
 }
@@ -126,13 +127,35 @@ impl Machine {
             runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
             running: None,
             settings,
+            store_settings: SMALL,
             answered: Vec::new(),
         }
+    }
+
+    /// Another one, with nothing running, over a disk that was found, and without an index.
+    pub fn found(&self, disk: SimDisk, seed: u64) -> Machine {
+        let mut found = Machine::new(seed, self.settings.clone());
+        (found.disk, found.store_settings) = (disk, self.store_settings);
+        found.oracle.clone_from(&self.oracle);
+        found.in_flight.clone_from(&self.in_flight);
+        (found.hour, found.processes) = (self.hour, 0);
+        found
+    }
+
+    /// With segments of another length.
+    pub fn with_segments(mut self, segment_bytes: u64) -> Machine {
+        self.store_settings.segment_bytes = segment_bytes;
+        self
     }
 
     /// By chance a number below a bound.
     pub fn below(&self, bound: u64) -> u64 {
         self.chance.next() % bound
+    }
+
+    /// Whether an engine runs.
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     /// The engine that runs.
@@ -148,7 +171,7 @@ impl Machine {
         let root = self.next_root();
         let disk = Arc::new(self.disk.process(&root));
         let random = Arc::new(SeededRandom::new(self.chance.next()));
-        let store = Arc::new(EmbeddedStore::open(&root.join("data"), disk, random, SMALL)?);
+        let store = Arc::new(EmbeddedStore::open(&root.join("data"), disk, random, self.store_settings)?);
         let weak = Arc::downgrade(&store);
         self.figures.trusted += u64::from(store.index_state() != milepost::store::IndexState::Rebuild);
         let opened = Engine::open(store as Arc<dyn Store>, self.clock.clone(), self.settings.clone());
@@ -255,9 +278,26 @@ impl Machine {
     }
 
     fn revision(&self, component: usize) -> i64 {
+        self.revision_if_whole(component).expect("it is not damaged")
+    }
+
+    /// None: the component is damaged.
+    fn revision_if_whole(&self, component: usize) -> Option<i64> {
         let name = component_name(component);
         let view = self.engine().view(&name, AsOf::Now);
-        self.runtime.block_on(view).expect("a view").revision()
+        match self.runtime.block_on(view) {
+            Ok(view) => Some(view.revision()),
+            Err(ViewError::Damaged(_)) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Whether every component that is not damaged has the oracle's revision.
+    pub fn is_at_its_revisions(&self) -> bool {
+        let revision = |(number, component): (usize, &crate::oracle::Component)| {
+            self.revision_if_whole(number).is_none_or(|found| found == component.revision())
+        };
+        self.oracle.components.iter().enumerate().all(revision)
     }
 
     /// Whether the engine has the revision of a component, and remembers the ids in flight that it does.
@@ -277,9 +317,16 @@ impl Machine {
 
     /// Everything is as the oracle has it.
     pub fn compare(&mut self, revisions: Revisions) {
+        self.compare_with(revisions, Refusals::None);
+        let verified = self.runtime.block_on(self.engine().verify());
+        assert_eq!(verified.findings, [], "what is kept holds together, every aggregate is its points' scan");
+    }
+
+    /// What is answered is as the oracle has it. How many answers were refusals.
+    pub fn compare_with(&mut self, revisions: Revisions, refusals: Refusals) -> u64 {
         self.figures.compared += 1;
-        let compared = compare(self.engine(), &self.oracle, revisions, Damage::None, &self.chance);
-        self.runtime.block_on(compared);
+        let compared = compare(self.engine(), &self.oracle, revisions, refusals, &self.chance);
+        self.runtime.block_on(compared)
     }
 
     // ---- what is asked of it ----
@@ -317,9 +364,11 @@ impl Machine {
             Err(Refused::RequestIdReused) => Answer::IdReused,
             // Nothing of it is there, and nothing of it will be.
             Err(Refused::Store(StoreError::Full { .. } | StoreError::Poisoned { .. })) => return false,
-            // The client never knows.
+            // The client never knows. Where the engine goes on, something could not be read: nothing was written.
             Err(Refused::Store(StoreError::Io { .. })) => {
-                self.in_flight.push(sent);
+                if self.engine().poisoned().is_some() {
+                    self.in_flight.push(sent);
+                }
                 return false;
             }
             Err(refused) => panic!("{sent:?}: {refused:?}"),

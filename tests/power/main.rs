@@ -4,13 +4,17 @@
 mod batches;
 mod compare;
 mod cuts;
+mod faults;
 #[allow(dead_code, reason = "tests/store uses the rest of it")]
 #[path = "../store/fixture.rs"]
 mod fixture;
+mod flips;
 mod machine;
 mod oracle;
+mod planted;
 mod sim_disk;
 mod store_alone;
+mod torn;
 
 /// How much is done: `.ci/run` says `MILEPOST_EACH_RUN=1`, plain `cargo test` does a tenth or more.
 fn each_run() -> bool {

@@ -3,6 +3,7 @@
 
 use milepost::domain::definition::Kind;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Components, by number.
 pub const COMPONENTS: [&str; 2] = ["notify", "pay"];
@@ -80,7 +81,7 @@ pub type Metrics = BTreeMap<usize, Metric>;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Component {
     /// By revision, from 0.
-    pub past: Vec<Metrics>,
+    pub past: Vec<Arc<Metrics>>,
     made: u64,
     ids: BTreeMap<String, Remembered>,
 }
@@ -102,7 +103,7 @@ pub struct Oracle {
 impl Oracle {
     /// Nothing yet.
     pub fn new() -> Oracle {
-        let empty = Component { past: vec![Metrics::new()], made: 0, ids: BTreeMap::new() };
+        let empty = Component { past: vec![Arc::default()], made: 0, ids: BTreeMap::new() };
         Oracle { components: vec![empty; COMPONENTS.len()] }
     }
 
@@ -156,11 +157,11 @@ impl Component {
         if !is_create && named.iter().any(|metric| !self.now().contains_key(metric)) {
             return Answer::Refused;
         }
-        let mut next = self.now().clone();
+        let mut next = Metrics::clone(self.now());
         let made = named.iter().filter_map(|metric| Some((*metric, next.get(metric)?.made))).collect();
         let counts = self.apply(&mut next, sent);
         if next != *self.now() {
-            self.past.push(next);
+            self.past.push(Arc::new(next));
         }
         let revision = self.revision();
         if !sent.id.is_empty() {

@@ -35,7 +35,6 @@ pub enum Counted {
     /// Those that change something: between two of them a cut is the same at any time.
     Changes,
     /// Reads too.
-    #[allow(dead_code)]
     All,
 }
 
@@ -124,6 +123,34 @@ impl SimDisk {
         let random = sim.random.clone();
         sim.inodes.iter_mut().for_each(|inode| inode.cut(fate, &random));
         sim.cut_names();
+    }
+
+    /// Another disk that holds the same, on which chance goes its own way.
+    pub fn copy(&self, seed: u64) -> SimDisk {
+        let mut sim = self.sim().clone();
+        sim.random = Arc::new(SeededRandom::new(seed));
+        SimDisk(Arc::new(Mutex::new(sim)))
+    }
+
+    /// The files below a directory and what is read of each, by name.
+    pub fn files(&self, below: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+        let sim = self.sim();
+        let files = sim.names.iter().filter(|(path, _)| path.starts_with(below));
+        files.filter_map(|(path, target)| Some((path.clone(), sim.inodes[(*target)?].content.clone()))).collect()
+    }
+
+    /// Lays other bytes into a file, read and on stable storage: that is how it is found.
+    pub fn lay(&self, path: &Path, bytes: &[u8]) {
+        let mut sim = self.sim();
+        let inode = sim.inode(path).expect("it is there");
+        sim.inodes[inode].lay(bytes);
+    }
+
+    /// Changes what is read of a file.
+    pub fn with_content<T>(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let mut sim = self.sim();
+        let inode = sim.inode(path).expect("it is there");
+        change(&mut sim.inodes[inode].content)
     }
 
     fn sim(&self) -> MutexGuard<'_, Sim> {

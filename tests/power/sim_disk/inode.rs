@@ -72,6 +72,15 @@ fn pieces(at: usize, length: usize) -> impl Iterator<Item = (usize, std::ops::Ra
 }
 
 impl Inode {
+    /// Other bytes, all of them on stable storage.
+    pub fn lay(&mut self, bytes: &[u8]) {
+        for kept in [&mut self.content, &mut self.durable] {
+            kept.clear();
+            kept.extend_from_slice(bytes);
+        }
+        self.unsynced.clear();
+    }
+
     /// Writes, not synced.
     pub fn write(&mut self, at: usize, bytes: &[u8]) {
         if !bytes.is_empty() {
