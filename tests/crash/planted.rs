@@ -50,11 +50,6 @@ fn without_a_bug_they_pass() {
 }
 
 #[test]
-fn kills_catch_what_is_answered_before_it_is_written() {
-    caught(KILLS, "12", Bug::AcknowledgeBeforeSync);
-}
-
-#[test]
 fn kills_catch_retries_that_count_twice() {
     caught(KILLS, "4", Bug::SkipDedup);
 }
