@@ -28,6 +28,7 @@ mod page;
 mod points;
 mod push;
 mod range;
+mod repair;
 mod retract;
 mod selection;
 mod series;
@@ -41,6 +42,7 @@ pub use demo::demo;
 pub use error::Error;
 #[cfg(feature = "planted")]
 pub use import::fuzzed::check_import;
+pub use repair::RepairArgs;
 pub use serve::ServeArgs;
 
 use clap::{Args, Parser, Subcommand};
@@ -96,6 +98,14 @@ too, and request ids are remembered.
 Example:
   milepost restore /backups/milepost ./restored-data")]
     Restore(RestoreArgs),
+    /// List what is lost to damage, and give it up
+    #[command(after_help = "\
+The server must be stopped. Without --give-up nothing is changed: each line says what is lost, of which series, \
+between which keys, from which revision on, and where the damage is. Restoring a backup may be better.
+
+Example:
+  milepost repair --data-dir /var/lib/milepost --give-up")]
+    Repair(RepairArgs),
     #[command(flatten)]
     Client(ClientCommand),
 }

@@ -4,14 +4,15 @@
 
 use clap::Parser;
 use milepost::admin;
-use milepost::cli::{self, Cli, Command, ServeArgs};
-use milepost::clock::SystemClock;
+use milepost::cli::{self, Cli, Command, RepairArgs, ServeArgs};
+use milepost::clock::{Clock, SystemClock};
 use milepost::config::Config;
 use milepost::disk::RealDisk;
 use milepost::engine::Engine;
+use milepost::engine::repair::Repair;
 use milepost::random::SystemRandom;
 use milepost::server::{self, telemetry};
-use milepost::store::embedded::EmbeddedStore;
+use milepost::store::embedded::{EmbeddedStore, format, lost_file};
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,14 +26,45 @@ async fn main() -> ExitCode {
         Command::Verify(args) => admin::command::verify(args).await,
         Command::Backup(args) => admin::command::backup(args).await,
         Command::Restore(args) => admin::command::restore_command(args).await,
-        Command::Serve(args) => match serve(args).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("milepost: {error}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Serve(args) => ended(serve(args).await),
+        Command::Repair(args) => ended(repair(&args)),
     }
+}
+
+fn ended(done: Result<(), Box<dyn Error>>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("milepost: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lists what is lost, and gives it up where that is said: written down first.
+fn repair(args: &RepairArgs) -> Result<(), Box<dyn Error>> {
+    telemetry::init(&std::env::var("MILEPOST_LOG").unwrap_or_else(|_| "warn".to_owned()));
+    let (data_dir, config) = (args.data_dir.clone(), args.config.clone());
+    let config = configured(&ServeArgs { data_dir, config, ..ServeArgs::default() })?;
+    let (dir, clock) = (config.data_dir.clone(), SystemClock);
+    if format::read(&RealDisk, &dir)?.is_none() {
+        return Err(format!("there is no store in {}", dir.display()).into());
+    }
+    let store = EmbeddedStore::open(&dir, Arc::new(RealDisk), Arc::new(SystemRandom), config.store.settings())?;
+    let repair = Repair::look(Arc::new(store), &clock, config.engine.settings())?;
+    let lines: Vec<String> = repair.losses().iter().map(ToString::to_string).collect();
+    lines.iter().for_each(|line| println!("{line}"));
+    if lines.is_empty() {
+        println!("nothing is lost");
+    } else if args.give_up {
+        let now = clock.now();
+        lost_file::write(&RealDisk, &dir, lines.iter().map(|line| format!("{now} given up: {line}")))?;
+        repair.give_up()?;
+        println!("given up, and written down in {}", dir.join(lost_file::NAME).display());
+    } else {
+        println!("say --give-up to go on without it");
+    }
+    Ok(())
 }
 
 /// Runs the server until SIGTERM or SIGINT.

@@ -34,6 +34,39 @@ pub struct Record {
     pub body: Bytes,
 }
 
+/// A record as it is read again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Logged {
+    /// All of it.
+    Whole(Record),
+    /// It was acknowledged, and its body cannot be read any more: what it touches can. The body is empty.
+    Lost(Record, Damage),
+    /// It was lost, nothing of it can be read, and it was given up: revisions may be missing from here on.
+    GivenUp,
+}
+
+/// Where something is damaged.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What damage touches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Touched {
+    /// The series, as `team/metric{channel="email"}`; or the metric.
+    pub series: String,
+    /// Its first key that is touched.
+    pub first: Time,
+    /// Its last key that is touched.
+    pub last: Time,
+}
+
 /// Records of one component, judged against what the component was at `judged_at`.
 pub struct Commit {
     /// Whose.
@@ -110,7 +143,7 @@ pub enum StoreError {
         known: u32,
     },
     /// A checksum or a reference fails. What it touches cannot be served; the rest can.
-    #[error("{file} is damaged at byte {offset}: {what}")]
+    #[error("{file} is damaged at byte {offset}: {what}{}", of(touched))]
     Damaged {
         /// The file.
         file: String,
@@ -118,6 +151,8 @@ pub enum StoreError {
         offset: u64,
         /// What is wrong.
         what: String,
+        /// What it touches, where that is known.
+        touched: Option<Box<Touched>>,
     },
     /// The disk is full. Writing may be tried again when there is room.
     #[error("no room on the disk for {file}")]
@@ -146,6 +181,27 @@ pub enum StoreError {
 /// Takes what was looked at: bytes, and damage.
 pub type Checked<'a> = dyn FnMut(u64, Option<StoreError>) -> ControlFlow<()> + 'a;
 
+impl StoreError {
+    /// Says what damage touches, where that is not said yet.
+    pub fn touching(mut self, who: impl FnOnce() -> Touched) -> StoreError {
+        if let StoreError::Damaged { touched: touched @ None, .. } = &mut self {
+            *touched = Some(Box::new(who()));
+        }
+        self
+    }
+}
+
+impl From<Damage> for StoreError {
+    fn from(damage: Damage) -> StoreError {
+        let Damage { file, offset, what } = damage;
+        StoreError::Damaged { file, offset, what, touched: None }
+    }
+}
+
+fn of(touched: &Option<Box<Touched>>) -> String {
+    touched.as_ref().map_or(String::new(), |t| format!(" (of {}, {} to {})", t.series, t.first, t.last))
+}
+
 /// Where everything is kept. All calls block; none is async, so that the engine decides on which thread they run.
 pub trait Store: Send + Sync + 'static {
     // ---- the log ----
@@ -155,8 +211,9 @@ pub trait Store: Send + Sync + 'static {
     /// One caller at a time.
     fn commit(&self, group: &[Commit]) -> Result<Vec<Committed>, StoreError>;
 
-    /// Every record after `after`, in order. What it gives is on stable storage before it is given.
-    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError>;
+    /// Every record after `after`, in order. What it gives is on stable storage before it is given; what was, and is
+    /// damaged since, is given as lost.
+    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError>;
 
     /// Lets go of records up to `through`: the folds cover them. What no fold covers stays, whatever is asked; what
     /// was let go of may still be given by `read_log` for a while.

@@ -5,13 +5,14 @@
 
 use super::codec::{Reader, Undecodable, Writer};
 use super::effect::{read_labels, read_opening, write_labels, write_opening};
+use super::lost::{Lost, Whose};
 use super::state::{Component, KeyChange, KeyChanged, Metric, Series};
 use super::tree::Entry;
 use super::tree::child::{Body, Loader};
 use super::view::{ChangeKind, ChangeRow, ChangesAsk};
 use crate::domain::point::{Labels, Point};
 use crate::domain::time::Time;
-use crate::store::StoreError;
+use crate::store::{StoreError, Touched};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -49,6 +50,7 @@ pub(super) fn rows(
         None => (ask.to_revision, 0),
     };
     let asked = Asked { from: ask.from_revision.max(1), to: to.min(last.saturating_add(1)) };
+    check_lost(component, ask, &asked)?;
     let mut rows = Rows { rows: BTreeMap::new(), rows_max: skip.saturating_add(ask.rows_max) };
     for change in component.catalog.iter().rev() {
         let named = change.new.as_ref().or(change.old.as_ref()).is_some_and(|d| d.name == ask.metric);
@@ -62,7 +64,8 @@ pub(super) fn rows(
         if ask.include_new {
             for series in metric.series.values().filter(|s| ask.filters.iter().all(|f| f.passes(&s.labels))) {
                 if let Some(root) = &series.root {
-                    made(series, root, &asked, &mut rows, loader)?;
+                    let whose = Whose { definition: metric.definition(), labels: &series.labels };
+                    made(series, whose, root, &asked, &mut rows, loader)?;
                 }
             }
         }
@@ -80,6 +83,23 @@ pub(super) fn rows(
         }
     };
     Ok(rows.rows.into_iter().skip(skip).map(row).collect())
+}
+
+/// From a lost revision on nobody knows what a change went from.
+fn check_lost(component: &Component, ask: &ChangesAsk, asked: &Asked) -> Result<(), StoreError> {
+    let is_asked = |lost: &Lost| asked.from < asked.to && lost.revision < asked.to;
+    if let Some(lost) = component.lost.iter().find(|lost| lost.name == ask.metric && is_asked(&lost.lost)) {
+        return Err(lost.lost.refused(ask.metric.to_string()));
+    }
+    let Some(metric) = component.metrics.get(&ask.metric) else { return Ok(()) };
+    let passes = |series: &Series| ask.filters.iter().all(|filter| filter.passes(&series.labels));
+    for series in metric.series.values().filter(|series| !series.lost.is_empty() && passes(series)) {
+        if let Some(lost) = series.lost.iter().find(|lost| is_asked(lost)) {
+            let whose = Whose { definition: metric.definition(), labels: &series.labels };
+            return Err(lost.refused(whose.text()));
+        }
+    }
+    Ok(())
 }
 
 struct Asked {
@@ -123,7 +143,8 @@ fn key_changes(
     metric.recent_changes.iter().for_each(&mut add);
     for stored in metric.stored_changes.iter().rev() {
         if stored.first_revision < asked.to && asked.from <= stored.last_revision {
-            let bytes = loader.store().read_frame(stored.at)?;
+            let all = || Touched { series: metric.definition().name.to_string(), first: Time::MIN, last: Time::MAX };
+            let bytes = loader.store().read_frame(stored.at).map_err(|error| error.touching(all))?;
             let changes = read_changes(&bytes).map_err(|e| {
                 e.in_file(format!("changes {} of the fold that ends at {}", stored.at.number, stored.at.fold.0))
             })?;
@@ -134,19 +155,30 @@ fn key_changes(
 }
 
 /// Points that came to be under `entry`, newest stretches first, so that older ones need not be opened.
-fn made(series: &Series, entry: &Entry, asked: &Asked, rows: &mut Rows, loader: &Loader) -> Result<(), StoreError> {
+fn made(
+    series: &Series,
+    whose: Whose<'_>,
+    entry: &Entry,
+    asked: &Asked,
+    rows: &mut Rows,
+    loader: &Loader,
+) -> Result<(), StoreError> {
     let extent = &entry.extent;
     let newest = extent.highest_revision.min(asked.to - 1);
     if extent.highest_revision < asked.from || asked.to <= extent.lowest_revision || rows.is_past(newest) {
         return Ok(());
     }
-    match loader.load(&entry.child)? {
-        Body::Node(entries) => entries.iter().rev().try_for_each(|child| made(series, child, asked, rows, loader)),
+    let here = || Touched { series: whose.text(), first: extent.first_key, last: extent.last_key };
+    match loader.load(&entry.child).map_err(|error| error.touching(here))? {
+        Body::Node(entries) => {
+            entries.iter().rev().try_for_each(|child| made(series, whose, child, asked, rows, loader))
+        }
         Body::Leaf(leaf) => {
             let mut versions: BTreeMap<(Time, i64), Option<Point>> =
                 leaf.columns.rows().map(|row| ((row.point.time, row.revision), Some(row.point))).collect();
             if !series.history.is_empty() {
-                versions.extend(series.history.versions(extent.first_key, extent.last_key, loader)?);
+                let past = series.history.versions(extent.first_key, extent.last_key, loader);
+                versions.extend(past.map_err(|error| error.touching(here))?);
             }
             let mut before: Option<(Time, bool)> = None;
             for ((time, revision), point) in versions {

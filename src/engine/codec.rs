@@ -3,7 +3,7 @@
 
 use crate::domain::point::Point;
 use crate::domain::time::Time;
-use crate::store::StoreError;
+use crate::store::{Damage, StoreError};
 
 /// The bytes do not say what they should. Whoever read them names file and offset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -27,7 +27,7 @@ impl Undecodable {
     /// As what the caller should do. `file` says what was read.
     pub fn in_file(self, file: String) -> StoreError {
         match self {
-            Undecodable::Form(_) => StoreError::Damaged { file, offset: 0, what: self.to_string() },
+            Undecodable::Form(_) => Damage { file, offset: 0, what: self.to_string() }.into(),
             Undecodable::TooNew { found, known, .. } => {
                 StoreError::Format { file, found: found.to_string(), known: known.into() }
             }
@@ -218,12 +218,12 @@ mod tests {
             ("block", 2, |bytes| block::unpack(bytes).err()),
             ("run", 1, |bytes| history::unpack_run(bytes).err()),
             ("changes", 1, |bytes| changes::read_changes(bytes).err()),
-            ("record", 1, |bytes| effect::read_effect(&[], bytes).err()),
-            ("series page", 1, |bytes| frames::read_series_page(bytes).err()),
-            ("component", 1, |bytes| frames::read_component(bytes).err()),
+            ("record", 2, |bytes| effect::read_effect(&[], bytes).err()),
+            ("series page", 2, |bytes| frames::read_series_page(bytes).err()),
+            ("component", 2, |bytes| frames::read_component(bytes).err()),
             ("batches", 1, |bytes| frames::read_batches(bytes).err()),
             ("ids", 1, |bytes| frames::read_ids(bytes).err()),
-            ("page of the index", 1, |bytes| pages::read(bytes).err()),
+            ("page of the index", 2, |bytes| pages::read(bytes).err()),
         ];
         for (what, known, read) in reads {
             let found = known + 1;
@@ -234,6 +234,7 @@ mod tests {
             assert_eq!(error.to_string(), text);
             assert!(matches!(read(&[0]), Some(Undecodable::Form(_))), "{what}");
         }
+        assert!(matches!(effect::read_list(&[0, 3]), Err(Undecodable::TooNew { found: 3, known: 2, .. })));
         assert!(matches!(frames::FrameKind::of(200), Err(Undecodable::TooNew { found: 200, .. })));
     }
 }

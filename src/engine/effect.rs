@@ -1,10 +1,22 @@
 //! What a judged batch does: applied to a component when it is written, and again when the log is replayed.
 //! Judging happens once; an effect is facts.
 //!
-//! A record's body, format 1 (its list of series apart, so that damage to the body has a name):
+//! A record's list says what it touches, and has a checksum of its own, so that damage to the body has a name:
 //!
 //! ```text
-//! byte   format 1
+//! byte   0     byte   format 2     n things, each
+//!   byte 1, metric's name, metric id, series id, labels, time first key, time last key, time latest end
+//!   byte 2, metric's name, metric id, series id, labels: its opening
+//!   byte 3, metric's name, metric id: its definition
+//!   byte 4, as byte 1 without the latest end: all keys are taken back
+//! ```
+//!
+//! In format 1 it was for each series: metric's name, metric id, series id, labels; of a definition nothing.
+//!
+//! A record's body, formats 1 and 2:
+//!
+//! ```text
+//! byte   format
 //! byte   1: a request id follows (fingerprint 16, body digest 16, n, n metric ids)   2: values were added
 //! text   who        text   reason
 //! byte   deed: 0 nothing, 1 points, 2 opening, 3 define, 4 delete
@@ -17,6 +29,7 @@ use super::batch::MetricId;
 use super::codec::{Reader, Undecodable, Writer};
 use super::definition_codec::{read_definition, write_definition};
 use super::history::History;
+use super::lost::{Lost, Whose};
 use super::state::{BatchFacts, CatalogChange, Component, KeyChange, KeyChanged, Metric, Series};
 use super::tree::apply::{Apply, KeyChange as TreeChange};
 use super::tree::child::Loader;
@@ -24,7 +37,7 @@ use crate::domain::definition::Definition;
 use crate::domain::name::MetricName;
 use crate::domain::point::{Labels, Opening};
 use crate::domain::time::Time;
-use crate::store::StoreError;
+use crate::store::{Damage, Record, StoreError, Touched};
 use imbl::OrdMap;
 use std::sync::Arc;
 
@@ -126,9 +139,12 @@ impl Effect {
             Deed::Nothing => {}
             Deed::Points(series) => {
                 for deed in series {
-                    apply_points(component, deed, around)?;
+                    if !component.skips(&deed.key.metric, deed.key.metric_id) {
+                        apply_points(component, deed, around)?;
+                    }
                 }
             }
+            Deed::Opening(key, _) if component.skips(&key.metric, key.metric_id) => {}
             Deed::Opening(key, opening) => apply_opening(component, key, opening),
             Deed::Define(id, definition) => define(component, *id, definition),
             Deed::Delete(id, definition) => {
@@ -143,7 +159,8 @@ impl Effect {
 /// The metric and its series, to be changed; the series is made where it is not there.
 fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnce(&mut Metric, &mut Series) -> T) -> T {
     component.next_series = component.next_series.max(key.id + 1);
-    let metric = component.metrics.get_mut(&key.metric).expect("a deed names a metric that is there");
+    let metric =
+        component.metrics.get_mut(&key.metric).expect("a deed that is not skipped names a metric that is there");
     let metric = Arc::make_mut(metric);
     metric.written = true;
     let mut series = metric.series.remove(&key.labels).unwrap_or_else(|| {
@@ -153,6 +170,7 @@ fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnc
             openings: Vec::new(),
             root: None,
             history: History::default(),
+            lost: Vec::new(),
         })
     });
     let done = change(metric, Arc::make_mut(&mut series));
@@ -176,7 +194,12 @@ fn apply_points(component: &mut Component, deed: &SeriesDeed, around: &mut Aroun
             replaced_nodes: around.replaced_nodes,
             bytes_added: 0,
         };
-        series.root = apply.apply(series.root.as_ref(), &deed.changes)?;
+        let applied = apply.apply(series.root.as_ref(), &deed.changes);
+        series.root = applied.map_err(|error| {
+            let whose = Whose { definition: metric.definition(), labels: &series.labels };
+            let (first, last) = (deed.changes[0].0, deed.changes[deed.changes.len() - 1].0);
+            error.touching(|| Touched { series: whose.text(), first, last })
+        })?;
         around.bytes_added += apply.bytes_added;
         record_changes(metric, series, &before, deed, revision);
         Ok(())
@@ -204,6 +227,46 @@ fn record_changes(
     }
 }
 
+/// Makes the component's next revision of a record whose body cannot be read: what it touched is lost. Answers the
+/// series among it. None: nobody can say what it touched.
+pub fn apply_lost(
+    component: &mut Component,
+    record: &Record,
+    damage: &Damage,
+) -> Result<Option<Vec<SeriesKey>>, Undecodable> {
+    let things = match read_list(&record.series)? {
+        Some(things) => things,
+        None if record.revision == component.revision => Vec::new(),
+        None => return Ok(None),
+    };
+    let mut keys = Vec::new();
+    if record.revision == component.revision {
+        return Ok(Some(keys)); // only a request id: its retry is judged anew
+    }
+    component.revision += 1;
+    let (who, reason): (Arc<str>, Arc<str>) = ("".into(), "".into());
+    component.batches.push_back(BatchFacts { record_time: record.record_time, who, reason, added: false });
+    for thing in things {
+        let whole = Lost::whole(damage.clone(), component.revision);
+        let (key, lost) = match thing {
+            Thing::Points(key, first, last, end) => {
+                let last_end = end.map_or(last, |end| end.max(last));
+                (key, Lost { first, last, last_end, taken_back: end.is_none(), ..whole })
+            }
+            Thing::Series(key) => (key, whole),
+            Thing::Metric(name, id) => {
+                component.lose_metric(name, id, whole);
+                continue;
+            }
+        };
+        if !component.skips(&key.metric, key.metric_id) {
+            with_series(component, &key, |_, series| series.lost.push(lost));
+            keys.push(key);
+        }
+    }
+    Ok(Some(keys))
+}
+
 fn apply_opening(component: &mut Component, key: &SeriesKey, opening: &Option<Opening>) {
     let revision = component.revision;
     with_series(component, key, |metric, series| {
@@ -221,11 +284,28 @@ fn define(component: &mut Component, id: MetricId, definition: &Arc<Definition>)
 
 const HAS_MEMO: u8 = 1;
 const ADDED: u8 = 2;
+/// The format that is written, and the highest that is read.
+const FORMAT: u8 = 2;
+/// How a list says that its format follows: no metric's name is so short.
+const LIST_MARK: u8 = 0;
+
+/// What a record's list says that it touches.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Thing {
+    /// Keys of a series: the first, the last, and the latest end of what is written there (None: all are taken back).
+    Points(SeriesKey, Time, Time, Option<Time>),
+    /// A series' opening; or what a list of format 1 does not say.
+    Series(SeriesKey),
+    /// A metric's definition.
+    Metric(MetricName, MetricId),
+}
 
 /// A record's list of series, and its body.
 pub fn write_effect(effect: &Effect) -> (Vec<u8>, Vec<u8>) {
     let (mut list, mut out) = (Writer::default(), Writer::default());
-    out.byte(1);
+    list.byte(LIST_MARK);
+    list.byte(FORMAT);
+    out.byte(FORMAT);
     out.byte(if effect.memo.is_some() { HAS_MEMO } else { 0 } | if effect.added { ADDED } else { 0 });
     if let Some(memo) = &effect.memo {
         write_memo(&mut out, memo);
@@ -233,27 +313,39 @@ pub fn write_effect(effect: &Effect) -> (Vec<u8>, Vec<u8>) {
     out.text(&effect.who);
     out.text(&effect.reason);
     match &effect.deed {
-        Deed::Nothing => out.byte(0),
+        Deed::Nothing => {
+            list.unsigned(0);
+            out.byte(0);
+        }
         Deed::Points(series) => {
             out.byte(1);
             out.unsigned(series.len() as u64);
+            list.unsigned(series.len() as u64);
             for deed in series {
+                let end = deed.changes.iter().filter_map(|(_, point)| point.map(|point| point.end)).max();
+                list.byte(if end.is_some() { 1 } else { 4 });
                 write_key(&mut list, &deed.key);
+                let (first, last) = (deed.changes[0].0, deed.changes[deed.changes.len() - 1].0);
+                [Some(first), Some(last), end].into_iter().flatten().for_each(|time| list.time(time));
                 write_changes(&mut out, &deed.changes);
             }
         }
         Deed::Opening(key, opening) => {
             out.byte(2);
+            list.unsigned(1);
+            list.byte(2);
             write_key(&mut list, key);
             write_opening(&mut out, opening.as_ref());
         }
         Deed::Define(id, definition) => {
             out.byte(3);
+            write_metric(&mut list, *id, definition);
             out.unsigned(id.0);
             write_definition(&mut out, definition);
         }
         Deed::Delete(id, definition) => {
             out.byte(4);
+            write_metric(&mut list, *id, definition);
             out.unsigned(id.0);
             write_definition(&mut out, definition);
         }
@@ -261,10 +353,51 @@ pub fn write_effect(effect: &Effect) -> (Vec<u8>, Vec<u8>) {
     (list.0, out.0)
 }
 
+fn write_metric(list: &mut Writer, id: MetricId, definition: &Definition) {
+    list.unsigned(1);
+    list.byte(3);
+    list.text(definition.name.as_str());
+    list.unsigned(id.0);
+}
+
+/// What a record touches; None where its list, of format 1, cannot say it: a definition, or nothing.
+pub fn read_list(list: &[u8]) -> Result<Option<Vec<Thing>>, Undecodable> {
+    let mut reader = Reader(list);
+    let mut things = Vec::new();
+    if list.first() != Some(&LIST_MARK) {
+        while reader.end().is_err() {
+            things.push(Thing::Series(read_key(&mut reader)?));
+        }
+        return Ok(if things.is_empty() { None } else { Some(things) });
+    }
+    reader.byte()?;
+    reader.format(FORMAT)?;
+    for _ in 0..reader.count()? {
+        things.push(match reader.byte()? {
+            1 => Thing::Points(read_key(&mut reader)?, reader.time()?, reader.time()?, Some(reader.time()?)),
+            4 => Thing::Points(read_key(&mut reader)?, reader.time()?, reader.time()?, None),
+            2 => Thing::Series(read_key(&mut reader)?),
+            3 => {
+                let name = MetricName::parse(reader.text()?).ok_or(Undecodable::Form("not a metric's name"))?;
+                Thing::Metric(name, MetricId(reader.unsigned()?))
+            }
+            _ => return Err(Undecodable::Form("an unknown thing")),
+        });
+    }
+    reader.end()?;
+    Ok(Some(things))
+}
+
 /// As `write_effect`.
 pub fn read_effect(list: &[u8], body: &[u8]) -> Result<Effect, Undecodable> {
-    let (mut list, mut reader) = (Reader(list), Reader(body));
-    reader.format(1)?;
+    let mut reader = Reader(body);
+    reader.format(FORMAT)?;
+    let keys = read_list(list)?.unwrap_or_default().into_iter().filter_map(|thing| match thing {
+        Thing::Points(key, ..) | Thing::Series(key) => Some(key),
+        Thing::Metric(..) => None,
+    });
+    let mut keys = keys.fuse();
+    let mut key = || keys.next().ok_or(Undecodable::Form("the list is too short"));
     let flags = reader.byte()?;
     let memo = if flags & HAS_MEMO != 0 { Some(read_memo(&mut reader)?) } else { None };
     let (who, reason) = (reader.text()?.into(), reader.text()?.into());
@@ -272,15 +405,22 @@ pub fn read_effect(list: &[u8], body: &[u8]) -> Result<Effect, Undecodable> {
         0 => Deed::Nothing,
         1 => {
             let count = reader.count()?;
-            let one = |_| Ok(SeriesDeed { key: read_key(&mut list)?, changes: read_changes(&mut reader)? });
+            let one = |_| Ok(SeriesDeed { key: key()?, changes: read_changes(&mut reader)? });
             Deed::Points((0..count).map(one).collect::<Result<_, _>>()?)
         }
-        2 => Deed::Opening(read_key(&mut list)?, read_opening(&mut reader)?),
+        2 => Deed::Opening(key()?, read_opening(&mut reader)?),
         3 => Deed::Define(MetricId(reader.unsigned()?), Arc::new(read_definition(&mut reader)?)),
         4 => Deed::Delete(MetricId(reader.unsigned()?), Arc::new(read_definition(&mut reader)?)),
         _ => return Err(Undecodable::Form("an unknown deed")),
     };
-    list.end()?;
+    if let Deed::Points(series) = &deed
+        && series.iter().any(|deed| deed.changes.is_empty())
+    {
+        return Err(Undecodable::Form("a series of which nothing changes"));
+    }
+    if keys.next().is_some() {
+        return Err(Undecodable::Form("the list is too long"));
+    }
     reader.end()?;
     Ok(Effect { memo, who, reason, added: flags & ADDED != 0, deed })
 }

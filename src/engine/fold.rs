@@ -11,7 +11,7 @@ use super::Settings;
 use super::block;
 use super::committer::State;
 use super::dedup::Remembered;
-use super::effect::{Deed, Effect};
+use super::effect::{Deed, Effect, SeriesKey};
 use super::history::{Run, VersionKey, pack_run};
 use super::state::{Component, Metric, Series, StoredChanges};
 use super::tree::Entry;
@@ -53,6 +53,12 @@ impl Dirty {
             }
             Deed::Nothing | Deed::Define(..) | Deed::Delete(..) => {}
         }
+    }
+
+    /// Series of which something was lost.
+    pub fn note_lost(&mut self, keys: Vec<SeriesKey>, component: &ComponentName) {
+        let touched = self.components.entry(component.clone()).or_default();
+        touched.extend(keys.into_iter().map(|key| (key.metric, key.labels)));
     }
 
     /// This and what came later.
@@ -305,7 +311,7 @@ impl Writing<'_> {
     fn past(&mut self, component: &Component, metric: &Metric, series: &Series) -> Result<Vec<Run>, StoreError> {
         let history = &series.history;
         let mut runs = history.runs.clone();
-        if history.recent.is_empty() || planted::is(Bug::ForgetPastInFold) {
+        if (history.recent.is_empty() && !history.anew) || planted::is(Bug::ForgetPastInFold) {
             return Ok(runs);
         }
         let all = match runs.len() + 1 >= RUNS_MAX {
@@ -316,13 +322,15 @@ impl Writing<'_> {
             },
             false => None,
         };
-        let together = all.is_some();
+        let together = all.is_some() || history.anew;
         if together {
             runs.clear();
         }
         let recent = || history.recent.iter().map(|(key, point)| (*key, *point)).collect();
         let versions: Vec<_> = all.unwrap_or_else(recent);
-        let (first, last) = (versions[0].0.0, versions[versions.len() - 1].0.0);
+        // Only where runs were given up there may be none left.
+        let ends = versions.first().zip(versions.last()).map(|(first, last)| (first.0.0, last.0.0));
+        let (first, last) = ends.unwrap_or((Time::MAX, Time::MIN));
         let packed = pack_run(versions.iter().map(|(key, point)| (key, point)));
         let at = frames::put_run(&mut *self.writer, component, metric, series, (first, last), together, &packed)?;
         runs.push(Run { first_key: first, last_key: last, at });

@@ -163,6 +163,7 @@ fn component_again(record: frames::ComponentRecord) -> Vec<u8> {
         next_metric: record.next_metric,
         next_series: record.next_series,
         catalog: record.catalog.into_iter().collect(),
+        lost: record.lost,
         ..Component::new(name())
     };
     Frames::of(frames::FrameKind::Component, |writer| frames::put_component(&component, writer))
@@ -180,6 +181,7 @@ fn head_again(out: &mut Writer, record: &frames::SeriesRecord) {
         openings: record.openings.clone(),
         root: None,
         history: History::default(),
+        lost: record.lost.clone(),
     };
     frames::write_series_head(out, record.metric, &series);
 }
@@ -187,7 +189,7 @@ fn head_again(out: &mut Writer, record: &frames::SeriesRecord) {
 fn series_page_again(bytes: &[u8]) -> Result<Vec<u8>, Undecodable> {
     let records = frames::read_series_page(bytes)?;
     let mut out = Writer::default();
-    out.byte(1);
+    out.byte(2);
     out.unsigned(records.len() as u64);
     for record in &records {
         head_again(&mut out, record);
@@ -203,7 +205,7 @@ fn series_page_again(bytes: &[u8]) -> Result<Vec<u8>, Undecodable> {
 fn index_page_again(bytes: &[u8]) -> Result<Vec<u8>, Undecodable> {
     let records: Vec<(_, _, Vec<Run>)> = pages::read(bytes)?;
     let mut out = Writer::default();
-    out.byte(1);
+    out.byte(2);
     out.unsigned(records.len() as u64);
     for (head, root, runs) in &records {
         head_again(&mut out, head);

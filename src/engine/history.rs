@@ -31,6 +31,8 @@ pub struct History {
     pub runs: Vec<Run>,
     /// Not stored yet.
     pub recent: OrdMap<VersionKey, Option<Point>>,
+    /// Stored runs were given up: what is stored next takes the place of all of them.
+    pub anew: bool,
 }
 
 impl History {

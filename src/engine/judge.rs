@@ -45,6 +45,10 @@ pub fn judge(
     record_time: Time,
     around: &mut Around,
 ) -> Result<Judged, Refused> {
+    if !component.lost.is_empty() {
+        let named = super::dedup::metrics_of(&batch.change);
+        named.into_iter().try_for_each(|name| component.check_metric(name, None))?;
+    }
     let found = match &batch.change {
         Change::Points { mode, series } => points::judge(component, *mode, series, around)?,
         Change::Retract { metric, filters, what } => retract::judge(component, metric, filters, what, around)?,

@@ -6,12 +6,12 @@
 use super::Settings;
 use super::batch::MetricId;
 use super::codec::Undecodable;
-use super::committer::{State, remembered};
+use super::committer::State;
 use super::dedup::RequestIds;
-use super::effect::{Around, read_effect};
 use super::fold::frames::{self, FrameKind, SeriesRecord};
 use super::fold::{Dirty, pages, store_nodes};
 use super::history::{History, Run};
+use super::replay::Replay;
 use super::state::{Component, Series, StoredChanges};
 use super::tree::Entry;
 use super::tree::apply::nodes;
@@ -19,7 +19,7 @@ use super::tree::child::{Child, Loader, Place};
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
 use crate::planted::{self, Bug};
-use crate::store::{FrameRef, IndexEntry, IndexState, Line, Position, Record, StoreError};
+use crate::store::{FrameRef, IndexEntry, IndexState, Line, Position, StoreError};
 use imbl::OrdMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -104,7 +104,7 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
     };
     opened.last_record_time =
         opened.state.values().filter_map(|c| c.batches.last()).map(|b| b.record_time).max().unwrap_or(Time::MIN);
-    opened.replay(loader, settings)?;
+    Replay::new(&mut opened, loader, settings).run()?;
     opened.damaged = opened.state.values().find_map(|component| component.damaged.clone());
     Ok(opened)
 }
@@ -178,6 +178,7 @@ impl Building {
                 self.component.next_metric = record.next_metric;
                 self.component.next_series = record.next_series;
                 record.catalog.into_iter().for_each(|change| self.component.take_catalog(change));
+                self.component.lost = record.lost;
             }
             FrameKind::Batches => {
                 let facts = frames::read_batches(&loader.store().read_frame(at)?).map_err(&bad)?;
@@ -248,7 +249,8 @@ impl Building {
                 labels: record.labels.clone(),
                 openings: record.openings,
                 root,
-                history: History { runs, recent: OrdMap::new() },
+                history: History { runs, recent: OrdMap::new(), anew: false },
+                lost: record.lost,
             };
             let metric = Arc::make_mut(metric);
             metric.written = true;
@@ -358,76 +360,4 @@ fn read_ids(
     found.sort_by_key(|(_, id)| id.record_time);
     found.into_iter().for_each(|(fingerprint, id)| ids.insert(fingerprint, &id));
     Ok(())
-}
-
-impl Opened {
-    /// What the log has beyond the folds: outcomes are applied, nothing is judged again.
-    fn replay(&mut self, loader: &Arc<Loader>, settings: &Settings) -> Result<(), StoreError> {
-        let mut failed = None;
-        let from = if planted::is(Bug::OverlayTwice) { Position(0) } else { self.folded };
-        loader.store().read_log(from, &mut |position, record| {
-            if failed.is_none()
-                && let Err(error) = self.take(position, &record, loader, settings)
-            {
-                failed = Some(error);
-            }
-        })?;
-        failed.map_or(Ok(()), Err)
-    }
-
-    fn take(
-        &mut self,
-        position: Position,
-        record: &Record,
-        loader: &Arc<Loader>,
-        settings: &Settings,
-    ) -> Result<(), StoreError> {
-        let bad = |what: &str| StoreError::Damaged {
-            file: format!("log record {}", position.0),
-            offset: 0,
-            what: what.to_string(),
-        };
-        self.last_position = position;
-        self.last_record_time = self.last_record_time.max(record.record_time);
-        if self.state.get(&record.component).is_some_and(|component| component.damaged.is_some()) {
-            return Ok(());
-        }
-        let file = || format!("log record {}", position.0);
-        let effect = read_effect(&record.series, &record.body).map_err(|e| e.in_file(file()))?;
-        let mut component = self
-            .state
-            .get(&record.component)
-            .map_or_else(|| Component::new(record.component.clone()), |c| (**c).clone());
-        let mut around = Around { settings, loader, replaced_nodes: &mut self.dirty.replaced_nodes, bytes_added: 0 };
-        match effect.apply(&mut component, record.record_time, &mut around) {
-            Err(error @ StoreError::Damaged { .. }) => {
-                tracing::error!(%error, component = %record.component, "a component is damaged and not served");
-                component.damaged = Some(error);
-                self.state.insert(record.component.clone(), Arc::new(component));
-                return Ok(());
-            }
-            applied => applied?,
-        }
-        self.memtable_bytes += around.bytes_added;
-        if component.revision != record.revision {
-            return Err(bad("its revision does not follow"));
-        }
-        component.position = position;
-        self.dirty.note(&effect, &record.component);
-        if let Some(memo) = &effect.memo {
-            let ack = super::batch::Ack {
-                revision: record.revision,
-                accepted: record.counts[0],
-                unchanged: record.counts[1],
-                corrected: record.counts[2],
-                replayed: false,
-                definition: None,
-            };
-            let first = remembered(memo, &ack, record.record_time);
-            self.ids.insert(memo.fingerprint, &first);
-            self.dirty.ids.push((record.component.clone(), memo.fingerprint, first));
-        }
-        self.state.insert(record.component.clone(), Arc::new(component));
-        Ok(())
-    }
 }

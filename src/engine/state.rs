@@ -3,6 +3,7 @@
 
 use super::batch::MetricId;
 use super::history::History;
+use super::lost::{Lost, LostMetric};
 use super::tree::Entry;
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::Definition;
@@ -38,6 +39,8 @@ pub struct Component {
     pub next_metric: u64,
     /// The next series gets this.
     pub next_series: u64,
+    /// Definitions of its metrics that are lost.
+    pub lost: Vec<LostMetric>,
     /// What of it could not be read when it was opened: nothing is answered of it, and nothing taken.
     pub damaged: Option<StoreError>,
 }
@@ -74,6 +77,8 @@ pub struct Series {
     pub root: Option<Entry>,
     /// Its past.
     pub history: History,
+    /// What of it is lost, by revision.
+    pub lost: Vec<Lost>,
 }
 
 /// What a revision was.
@@ -141,12 +146,13 @@ impl Component {
             (_, Some(definition)) => {
                 self.last_definitions.insert(definition.name.clone(), definition.clone());
                 match self.metrics.get_mut(&definition.name) {
-                    Some(metric) => {
+                    // Of another creation only where the deletion between is lost.
+                    Some(metric) if metric.id == change.id => {
                         let metric = Arc::make_mut(metric);
                         metric.versions.push((change.revision, definition.clone()));
                         metric.periods = definition.periods().map(Arc::new);
                     }
-                    None => {
+                    _ => {
                         let metric = Metric::new(change.id, change.revision, definition.clone());
                         self.metrics.insert(definition.name.clone(), Arc::new(metric));
                     }
@@ -158,6 +164,37 @@ impl Component {
             (None, None) => {}
         }
         self.catalog.push_back(change);
+    }
+
+    /// A metric's definition is lost.
+    pub fn lose_metric(&mut self, name: MetricName, id: MetricId, lost: Lost) {
+        self.next_metric = self.next_metric.max(id.0 + 1);
+        // Of a metric that was written to only texts can have changed.
+        let skips = !self.metrics.get(&name).is_some_and(|metric| metric.id == id && metric.written);
+        self.lost.push(LostMetric { name, id, skips, lost });
+    }
+
+    /// Whether what is written to this creation of a metric is lost, for nobody knows what it means.
+    pub fn skips(&self, name: &MetricName, id: MetricId) -> bool {
+        self.metrics.get(name).is_none_or(|metric| metric.id != id)
+            || self.lost.iter().any(|lost| lost.skips && lost.id == id)
+    }
+
+    /// Refuses a metric whose definition at a revision (None: now) is lost.
+    pub fn check_metric(&self, name: &MetricName, revision: Option<i64>) -> Result<(), StoreError> {
+        let there = self.metrics.get(name).map(|metric| metric.id);
+        let deleted = |id: MetricId| self.catalog.iter().any(|change| change.new.is_none() && change.id >= id);
+        let is_lost = |lost: &&LostMetric| {
+            lost.name == *name
+                && match there {
+                    Some(id) => id <= lost.id && revision.is_none_or(|r| lost.lost.revision <= r),
+                    None => !deleted(lost.id),
+                }
+        };
+        match self.lost.iter().find(is_lost) {
+            None => Ok(()),
+            Some(lost) => Err(lost.lost.refused(name.to_string())),
+        }
     }
 
     /// An empty one.
@@ -174,6 +211,7 @@ impl Component {
             stored_batches: 0,
             next_metric: 1,
             next_series: 1,
+            lost: Vec::new(),
             damaged: None,
         }
     }
@@ -220,7 +258,9 @@ impl Metric {
 
     /// Whether a series has a point or an opening now.
     pub fn has_content(&self) -> bool {
-        self.series.values().any(|s| s.opening().is_some() || s.root.as_ref().is_some_and(|r| r.sum.is_some()))
+        self.series
+            .values()
+            .any(|s| !s.lost.is_empty() || s.opening().is_some() || s.root.as_ref().is_some_and(|r| r.sum.is_some()))
     }
 }
 

@@ -168,6 +168,10 @@ impl Verifying<'_> {
         let state = self.state();
         for component in state.values() {
             self.component(component)?;
+            for lost in &component.lost {
+                let touches = Touches::metric(&component.name, &lost.name);
+                self.damage(lost.lost.damage.clone().into(), Some(touches))?;
+            }
             for (name, metric) in &component.metrics {
                 for labels in metric.series.keys() {
                     self.series_now(&component.name, name, labels)?;
@@ -219,7 +223,7 @@ impl Verifying<'_> {
 impl From<StoreError> for Finding {
     fn from(error: StoreError) -> Finding {
         let (file, offset, what) = match error {
-            StoreError::Damaged { file, offset, what } => (file, offset, what),
+            StoreError::Damaged { file, offset, what, .. } => (file, offset, what),
             StoreError::Io { operation, file, cause } => (file, 0, format!("cannot {operation}: {cause}")),
             StoreError::Format { file, found, known } => (file, 0, format!("it has format {found}, not {known}")),
             other => ("the store".to_string(), 0, other.to_string()),

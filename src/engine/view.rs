@@ -4,6 +4,7 @@
 use super::batch::{Filter, MetricId};
 use super::block::Leaf;
 use super::changes;
+use super::lost::{self, Lost, Whose};
 use super::state::{Component, Metric, Series};
 use super::tree::Entry;
 use super::tree::child::{Child, Loader};
@@ -63,7 +64,7 @@ pub struct MetricView {
 #[derive(Clone)]
 pub struct SeriesView {
     series: Arc<Series>,
-    kind: Kind,
+    definition: Arc<Definition>,
     periods: Option<Arc<Calendar>>,
     opening: Option<Opening>,
     reading: Arc<Reading>,
@@ -142,6 +143,9 @@ pub struct ChangesAsk {
     pub rows_max: usize,
 }
 
+/// The last key that is lost, and the latest end of what was written there.
+pub type LastLost = (Time, Time);
+
 impl View {
     /// A component at `revision`, judged at `evaluate_time`.
     pub(super) fn new(component: Arc<Component>, revision: i64, evaluate_time: Time, loader: Arc<Loader>) -> View {
@@ -170,9 +174,11 @@ impl View {
         self.component.revision_at(t)
     }
 
-    /// A metric that is there now, as it was at the revision. None: not there (now).
-    pub fn metric(&self, name: &MetricName) -> Option<MetricView> {
-        self.component.metrics.get(name).map(|metric| self.metric_view(metric))
+    /// A metric that is there now, as it was at the revision. None: not there (now). Refused where its definition is
+    /// lost.
+    pub fn metric(&self, name: &MetricName) -> Result<Option<MetricView>, StoreError> {
+        self.component.check_metric(name, self.reading.revision)?;
+        Ok(self.component.metrics.get(name).map(|metric| self.metric_view(metric)))
     }
 
     /// A metric's last definition, deleted or not: what a retry's dates are read with.
@@ -180,9 +186,11 @@ impl View {
         self.component.last_definitions.get(name).cloned()
     }
 
-    /// All metrics there are now, by name.
-    pub fn metrics(&self) -> Vec<MetricView> {
-        self.component.metrics.values().map(|metric| self.metric_view(metric)).collect()
+    /// All metrics there are now, by name. Refused where one's definition is lost.
+    pub fn metrics(&self) -> Result<Vec<MetricView>, StoreError> {
+        let lost = self.component.lost.iter().map(|lost| &lost.name);
+        lost.into_iter().try_for_each(|name| self.component.check_metric(name, self.reading.revision))?;
+        Ok(self.component.metrics.values().map(|metric| self.metric_view(metric)).collect())
     }
 
     fn metric_view(&self, metric: &Arc<Metric>) -> MetricView {
@@ -210,7 +218,8 @@ impl View {
 }
 
 impl MetricView {
-    /// The series that pass all filters and have a point or an opening at the revision, by label values.
+    /// The series that pass all filters and have a point or an opening at the revision, by label values; those of which
+    /// only lost keys are known too.
     /// Cost: one step a series of the metric.
     pub fn series(&self, filters: &[Filter]) -> Result<Vec<SeriesView>, StoreError> {
         if self.unborn {
@@ -227,12 +236,22 @@ impl MetricView {
             };
             let view = SeriesView {
                 series: series.clone(),
-                kind: self.definition.kind,
+                definition: self.definition.clone(),
                 periods: self.periods.clone(),
                 opening: opening.cloned(),
                 reading: self.reading.clone(),
             };
-            if view.opening.is_some() || view.first_from(Time::MIN)?.is_some() {
+            let is_there = view.opening.is_some()
+                || series.lost.iter().any(|lost| lost.wrote(self.reading.revision))
+                || match view.first_from(Time::MIN) {
+                    // Points were taken back, and perhaps not all: one that lies elsewhere tells.
+                    Err(error @ StoreError::Damaged { .. }) => match view.last_before(Time::MAX) {
+                        Ok(Some(_)) => true,
+                        _ => return Err(error),
+                    },
+                    first => first?.is_some(),
+                };
+            if is_there {
                 found.push(view);
             }
         }
@@ -243,10 +262,12 @@ impl MetricView {
 impl SeriesView {
     fn walk(&self) -> Walk<'_> {
         Walk {
-            kind: self.kind,
+            kind: self.definition.kind,
             periods: self.periods.as_deref(),
             revision: self.reading.revision,
             history: &self.series.history,
+            lost: &self.series.lost,
+            whose: Whose { definition: &self.definition, labels: &self.series.labels },
             loader: &self.reading.loader,
             past: &*self.reading,
         }
@@ -256,14 +277,30 @@ impl SeriesView {
         self.series.root.as_ref()
     }
 
+    /// Its metric's periods; None where it is irregular.
+    pub fn periods(&self) -> Option<&Calendar> {
+        self.periods.as_deref()
+    }
+
     /// Its label values.
     pub fn labels(&self) -> &Labels {
         &self.series.labels
     }
 
     /// Its opening balance.
-    pub fn opening(&self) -> Option<&Opening> {
-        self.opening.as_ref()
+    pub fn opening(&self) -> Result<Option<&Opening>, StoreError> {
+        let whole: Vec<Lost> = self.series.lost.iter().filter(|lost| lost.is_whole()).cloned().collect();
+        lost::check(&whole, &Interval::ALL, self.reading.revision, || self.walk().whose.text())?;
+        Ok(self.opening.as_ref())
+    }
+
+    /// What is known of its last point where that is lost: the last known one, and the last key that is lost with the
+    /// latest end there. The last point is one of the two, or was one of them and was taken back.
+    pub fn last_known(&self) -> Result<(Option<Point>, Option<LastLost>), StoreError> {
+        let lost = self.series.lost.iter().filter(|l| self.reading.revision.is_none_or(|r| l.revision <= r));
+        let last = lost.map(|lost| (lost.last, lost.last_end)).max();
+        let all = Walk { lost: &[], ..self.walk() };
+        Ok((all.last_before(self.root(), Time::MAX)?, last))
     }
 
     /// What the points with `start <= time < end` come to; None: there is none. O(log n).
@@ -284,17 +321,14 @@ impl SeriesView {
     /// The first point of the interval whose prefix sum (DELTA, CUMULATIVE: as in `Aggregate`) or whose level
     /// (GAUGE) is at or above `level`. One descent, O(log n), also where values fall.
     pub fn reach(&self, interval: Interval, level: i128) -> Result<Option<Crossing>, StoreError> {
-        let mut search = Reach { kind: self.kind, level, before: None, sum: 0, found: None };
+        let mut search = Reach { kind: self.definition.kind, level, before: None, sum: 0, found: None };
         self.visit(interval, &mut search)?;
         Ok(search.found)
     }
 
     /// Walks the points of the interval in order of time.
     pub fn visit(&self, interval: Interval, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
-        if let Some(root) = self.root() {
-            let _ = self.walk().walk(root, &interval, visitor)?;
-        }
-        Ok(())
+        self.walk().visit(self.root(), interval, visitor)
     }
 
     /// Up to `points_max` points of the interval in order of time. To go on: from the last one's time + 1.

@@ -25,9 +25,14 @@ pub(super) struct Frame<'a> {
 }
 
 /// The end of the last period present in all groups together.
-pub(super) fn last_end(groups: &[Group], periods: Option<&Calendar>) -> Option<Time> {
-    let wholes = groups.iter().flat_map(|group| &group.ledgers).filter_map(|ledger| ledger.whole());
-    Some(periods?.window(wholes.map(|whole| whole.last_period).max()?).end)
+/// None where `edges` have an end: then it is not needed.
+pub(super) fn last_end(groups: &[Group], periods: Option<&Calendar>, edges: Edges) -> Result<Option<Time>, StoreError> {
+    let (Some(periods), None) = (periods, edges.end) else { return Ok(None) };
+    let mut last = None;
+    for ledger in groups.iter().flat_map(|group| &group.ledgers) {
+        last = last.max(ledger.last()?.map(|last| last.last_period));
+    }
+    Ok(last.map(|last| periods.window(last).end))
 }
 
 impl Frame<'_> {
@@ -50,8 +55,9 @@ impl Frame<'_> {
 
     /// Adds what a series misses of the periods expected of it.
     fn missing(&self, ledger: &Ledger, kind: Kind, gaps: &mut Vec<Interval>) -> Result<Option<Interval>, StoreError> {
-        let (Some(periods), Some(whole)) = (self.periods, ledger.whole()) else { return Ok(None) };
-        let Some(expected) = self.expected(kind, whole.first_period) else { return Ok(None) };
+        let Some(periods) = self.periods else { return Ok(None) };
+        let Some(first) = ledger.first()? else { return Ok(None) };
+        let Some(expected) = self.expected(kind, first.first_period) else { return Ok(None) };
         let mut times = Ledger::counted(kind, expected);
         if kind == Kind::Delta
             && let Some(before) = ledger.series().last_before(expected.start)?.filter(|p| p.end > expected.start)
@@ -62,6 +68,21 @@ impl Frame<'_> {
         ledger.series().visit(times, &mut walk)?;
         walk.up_to(expected.end);
         Ok(Some(expected))
+    }
+
+    /// Whether a series is overdue. Where its last point is lost it may be said all the same: whatever it was.
+    fn is_overdue_now(&self, kind: Kind, ledger: &Ledger) -> Result<bool, StoreError> {
+        let error = match ledger.last() {
+            Ok(last) => return Ok(last.is_some_and(|last| self.is_overdue(kind, last))),
+            Err(error) => error,
+        };
+        let (known, lost) = ledger.series().last_known()?;
+        let lost = lost.filter(|(time, _)| *time < Time::MAX).map(|(time, end)| Point { end, ..Point::at(time, 0) });
+        let overdue = |point: Point| self.is_overdue(kind, &Aggregate::of(kind, &point, self.periods));
+        match (known.map(overdue), lost.map(overdue)) {
+            (Some(one), Some(other)) if one == other => Ok(one),
+            _ => Err(error),
+        }
     }
 
     fn is_overdue(&self, kind: Kind, whole: &Aggregate) -> bool {
@@ -131,9 +152,13 @@ pub(super) fn of(group: &Group, frame: &Frame<'_>) -> Result<Coverage, StoreErro
     let mut gaps = Gaps::default();
     let counted = Ledger::counted(kind, frame.edges.interval());
     for ledger in &group.ledgers {
-        let Some(whole) = ledger.whole() else { continue };
+        // Where the first point is lost, there is one.
+        let never = ledger.series().last_known()?.0.is_none() && ledger.first()?.is_none();
+        if never {
+            continue;
+        }
         coverage.never_reported = false;
-        coverage.overdue |= frame.is_overdue(kind, whole);
+        coverage.overdue |= frame.is_overdue_now(kind, ledger)?;
         if let Some(found) = ledger.series().span(counted)? {
             let first = coverage.first_point_time.map_or(found.first_time, |first| first.min(found.first_time));
             coverage.first_point_time = Some(first);

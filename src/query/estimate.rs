@@ -58,7 +58,7 @@ fn window(group: &Group, end: Option<Time>) -> Result<Option<Interval>, StoreErr
     let (mut first, mut last) = (Time::MAX, Time::MIN);
     for ledger in &group.ledgers {
         let Some(found) = ledger.series().span(Interval::new(Time::MIN, limit))? else { continue };
-        first = first.min(match ledger.lead() {
+        first = first.min(match ledger.lead()? {
             Some(Lead::Step { from, .. }) => from,
             Some(Lead::Opening) | None => found.first_time,
         });

@@ -72,19 +72,23 @@ impl Group {
     }
 
     /// Time of the first point or opening.
-    pub(super) fn first(&self) -> Option<Time> {
-        let firsts = self.ledgers.iter().flat_map(|ledger| {
-            [ledger.set_opening().map(|(time, _)| time), ledger.whole().map(|whole| whole.first_time)]
-        });
-        firsts.flatten().min()
+    pub(super) fn first(&self) -> Result<Option<Time>, StoreError> {
+        let mut firsts = Vec::with_capacity(2 * self.ledgers.len());
+        for ledger in &self.ledgers {
+            firsts.extend(ledger.set_opening().map(|(time, _)| time));
+            firsts.extend(ledger.first()?.map(|first| first.first_time));
+        }
+        Ok(firsts.into_iter().min())
     }
 
     /// Time of the last point or opening.
-    pub(super) fn last(&self) -> Option<Time> {
-        let lasts = self.ledgers.iter().flat_map(|ledger| {
-            [ledger.set_opening().map(|(time, _)| time), ledger.whole().map(|whole| whole.last_time)]
-        });
-        lasts.flatten().max()
+    pub(super) fn last(&self) -> Result<Option<Time>, StoreError> {
+        let mut last = None;
+        for ledger in &self.ledgers {
+            let opening = ledger.set_opening().map(|(time, _)| time);
+            last = last.max(opening).max(ledger.last()?.map(|last| last.last_time));
+        }
+        Ok(last)
     }
 
     /// What is to be known of the group over an interval.
@@ -93,16 +97,16 @@ impl Group {
             group: self.key.clone(),
             series_count: self.ledgers.len() as u64,
             coverage: coverage::of(self, frame)?,
-            openings: self.openings(frame.edges.end),
+            openings: self.openings(frame.edges.end)?,
             next: None,
         })
     }
 
     /// The openings at or before `end`.
-    fn openings(&self, end: Option<Time>) -> Openings {
+    fn openings(&self, end: Option<Time>) -> Result<Openings, StoreError> {
         let mut openings = Openings::default();
         for ledger in self.ledgers.iter().filter(|_| self.kind != Kind::Gauge) {
-            let Some((time, value)) = ledger.opening().filter(|(time, _)| end.is_none_or(|end| *time <= end)) else {
+            let Some((time, value)) = ledger.opening()?.filter(|(time, _)| end.is_none_or(|end| *time <= end)) else {
                 continue;
             };
             openings.count += 1;
@@ -112,7 +116,7 @@ impl Group {
                 openings.first.push(NamedOpening { labels: ledger.labels().clone(), time, value, note });
             }
         }
-        openings
+        Ok(openings)
     }
 }
 

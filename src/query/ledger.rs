@@ -11,7 +11,7 @@
 
 use crate::domain::aggregate::{Aggregate, link};
 use crate::domain::definition::Kind;
-use crate::domain::point::Labels;
+use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::{Interval, Time};
 use crate::engine::view::SeriesView;
 use crate::store::StoreError;
@@ -20,8 +20,12 @@ use crate::store::StoreError;
 pub struct Ledger {
     series: SeriesView,
     kind: Kind,
-    /// What all points come to; None: there is none.
-    whole: Option<Aggregate>,
+    /// The opening that was set, and its note.
+    opening: Option<Opening>,
+    /// What the points from the first one on come to (None: there is none), or why nobody knows the first.
+    first: Result<Option<Aggregate>, StoreError>,
+    /// What the points up to the last one come to, or why nobody knows the last.
+    last: Result<Option<Aggregate>, StoreError>,
 }
 
 /// What the first report of a CUMULATIVE series is.
@@ -68,10 +72,20 @@ pub(super) struct Event {
 }
 
 impl Ledger {
-    /// O(log n).
+    /// O(log n). Where points are lost, what does not rest on them can still be asked.
     pub(super) fn new(series: SeriesView, kind: Kind) -> Result<Ledger, StoreError> {
-        let whole = series.span(Interval::ALL)?;
-        Ok(Ledger { series, kind, whole })
+        let opening = series.opening()?.cloned();
+        let (first, last) = match series.span(Interval::ALL) {
+            Err(StoreError::Damaged { .. }) => {
+                let alone = |point: Option<Point>| point.map(|point| Aggregate::of(kind, &point, series.periods()));
+                (series.first_from(Time::MIN).map(alone), series.last_before(Time::MAX).map(alone))
+            }
+            whole => {
+                let whole = whole?;
+                (Ok(whole), Ok(whole))
+            }
+        };
+        Ok(Ledger { series, kind, opening, first, last })
     }
 
     pub(super) fn labels(&self) -> &Labels {
@@ -82,8 +96,14 @@ impl Ledger {
         &self.series
     }
 
-    pub(super) fn whole(&self) -> Option<&Aggregate> {
-        self.whole.as_ref()
+    /// What the points come to, as far as it is said of the first one; None: there is none.
+    pub(super) fn first(&self) -> Result<Option<&Aggregate>, StoreError> {
+        self.first.as_ref().map(Option::as_ref).map_err(Clone::clone)
+    }
+
+    /// What the points come to, as far as it is said of the last one; None: there is none.
+    pub(super) fn last(&self) -> Result<Option<&Aggregate>, StoreError> {
+        self.last.as_ref().map(Option::as_ref).map_err(Clone::clone)
     }
 
     /// The times of the points that count in `[start, end)`.
@@ -101,42 +121,41 @@ impl Ledger {
 
     /// The opening that was set.
     pub(super) fn set_opening(&self) -> Option<(Time, i64)> {
-        self.series.opening().map(|opening| (opening.time, opening.value))
+        self.opening.as_ref().map(|opening| (opening.time, opening.value))
     }
 
     /// The opening: that was set, or that the first report implies.
-    pub(super) fn opening(&self) -> Option<(Time, i64)> {
-        self.set_opening().or_else(|| {
-            let first = self.whole.as_ref()?;
-            (self.lead() == Some(Lead::Opening)).then_some((first.first_time, first.first_value))
-        })
+    pub(super) fn opening(&self) -> Result<Option<(Time, i64)>, StoreError> {
+        if self.opening.is_some() || self.lead()? != Some(Lead::Opening) {
+            return Ok(self.set_opening());
+        }
+        Ok(self.first()?.map(|first| (first.first_time, first.first_value)))
     }
 
     pub(super) fn opening_note(&self) -> &str {
-        self.series.opening().map_or("", |opening| &opening.note)
+        self.opening.as_ref().map_or("", |opening| &opening.note)
     }
 
     /// What the first report of a CUMULATIVE series is.
-    pub(super) fn lead(&self) -> Option<Lead> {
-        let first = self.whole.as_ref().filter(|_| self.kind == Kind::Cumulative)?;
+    pub(super) fn lead(&self) -> Result<Option<Lead>, StoreError> {
+        if self.kind != Kind::Cumulative {
+            return Ok(None);
+        }
+        let Some(first) = self.first()? else { return Ok(None) };
         let level = i128::from(first.first_value);
-        Some(match (self.set_opening(), first.first_start) {
+        Ok(Some(match (self.set_opening(), first.first_start) {
             (None, None) => Lead::Opening,
             (None, Some(from)) => Lead::Step { amount: level, from },
             (Some(before), start) => step(before, first.first_value, start),
-        })
+        }))
     }
 
     /// What a report adds that follows the ones before `first` (a CUMULATIVE stretch's first report).
     pub(super) fn lead_of(&self, first: &Aggregate) -> Result<Lead, StoreError> {
-        if self.whole.as_ref().is_some_and(|whole| whole.first_time == first.first_time)
-            && let Some(lead) = self.lead()
-        {
-            return Ok(lead);
+        match self.series.last_before(first.first_time)? {
+            Some(before) => Ok(step((before.time, before.value), first.first_value, first.first_start)),
+            None => Ok(self.lead()?.expect("a report before which there is none is the first")),
         }
-        let before = self.series.last_before(first.first_time)?;
-        let before = before.expect("before a report that is not the first there is one");
-        Ok(step((before.time, before.value), first.first_value, first.first_start))
     }
 
     /// What happened in `[start, end)`, openings left out. O(log n).
@@ -155,7 +174,7 @@ impl Ledger {
     /// The total at `at` (None: of everything); None until something was counted. O(log n).
     pub(super) fn total(&self, at: Option<Time>) -> Result<Option<i128>, StoreError> {
         let flow = self.flow(Interval::new(Time::MIN, at.unwrap_or(Time::MAX)))?;
-        let opening = self.opening().filter(|(time, _)| at.is_none_or(|at| *time <= at));
+        let opening = self.opening()?.filter(|(time, _)| at.is_none_or(|at| *time <= at));
         if opening.is_none() && flow.steps == 0 {
             return Ok(None);
         }

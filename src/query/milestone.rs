@@ -63,7 +63,7 @@ pub fn run(plan: &MilestonesPlan) -> Result<Page<MilestoneRow>, QueryError> {
         periods: scene.periods(),
         edges,
         evaluate_time: scene.evaluate_time,
-        last_end: coverage::last_end(&groups, scene.periods()),
+        last_end: coverage::last_end(&groups, scene.periods(), edges)?,
     };
     let page = Page { answer: scene.answer(edges, None), rows: Vec::new(), next: None };
     let mut filler = Filler { plan, frame, room: scene.room(), page };
@@ -92,7 +92,7 @@ impl Filler<'_> {
     fn group(&mut self, group: &Group, from: Option<u64>) -> Result<Option<Option<u64>>, QueryError> {
         let (plan, names) = (self.plan, self.page.answer.group_by.clone());
         let mut climb = Climb::new(group, plan.end);
-        let firsts = Firsts::of(group, plan.end);
+        let firsts = Firsts::of(group, plan.end)?;
         let mut ordinal = from.unwrap_or(1).max(1);
         let (mut step, mut previous) = (None, None);
         if let Some(rung) = plan.ladder.rung(ordinal - 1).filter(|_| ordinal > 1) {
@@ -186,14 +186,14 @@ struct Firsts {
 }
 
 impl Firsts {
-    fn of(group: &Group, end: Option<Time>) -> Firsts {
+    fn of(group: &Group, end: Option<Time>) -> Result<Firsts, StoreError> {
         let limit = Ledger::limit(group.kind, end);
         let mut starts: Vec<(Time, Time)> = Vec::new();
         for ledger in &group.ledgers {
-            let Some(whole) = ledger.whole().filter(|whole| whole.first_time < limit) else { continue };
-            match ledger.lead() {
-                None => starts.push((whole.first_time, whole.first_time)),
-                Some(Lead::Step { from, .. }) => starts.push((whole.first_time, from)),
+            let Some(first) = ledger.first()?.filter(|first| first.first_time < limit) else { continue };
+            match ledger.lead()? {
+                None => starts.push((first.first_time, first.first_time)),
+                Some(Lead::Step { from, .. }) => starts.push((first.first_time, from)),
                 Some(Lead::Opening) => {}
             }
         }
@@ -203,8 +203,11 @@ impl Firsts {
             earliest = earliest.min(*start);
             *start = earliest;
         }
-        let openings = group.ledgers.iter().filter(|_| group.kind != Kind::Gauge).filter_map(Ledger::opening);
-        Firsts { opening: openings.map(|(time, _)| time).min(), starts }
+        let mut opening: Option<Time> = None;
+        for ledger in group.ledgers.iter().filter(|_| group.kind != Kind::Gauge) {
+            opening = opening.into_iter().chain(ledger.opening()?.map(|(time, _)| time)).min();
+        }
+        Ok(Firsts { opening, starts })
     }
 
     /// The earliest start of what is counted from `at` on; None where it holds an opening.

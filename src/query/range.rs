@@ -7,26 +7,32 @@ use super::cumulative::Totals;
 use super::fault::QueryError;
 use super::group::{Group, facts_bytes, key_bytes};
 use super::page::{Position, Room};
-use super::plan::RangePlan;
+use super::plan::{self, RangePlan};
 use super::sheet::{Line, Sheet};
 use super::window::Windows;
 use crate::domain::definition::Kind;
 use crate::domain::time::{Interval, Time};
+use crate::store::StoreError;
 
 /// Answers a page of the plan.
 pub fn run(plan: &RangePlan) -> Result<Page<WindowRow>, QueryError> {
     let scene = &plan.scene;
     let groups = scene.groups()?;
-    let first = groups.iter().filter_map(Group::first).min();
-    let last = groups.iter().filter_map(Group::last).max();
     let given = Edges { start: plan.start, end: plan.end };
+    // Only edges that are not given are looked for.
+    let given_all = given.start.is_some() && given.end.is_some();
+    let (mut first, mut last) = (None, None);
+    for group in groups.iter().filter(|_| !given_all) {
+        first = [first, group.first()?].into_iter().flatten().min();
+        last = last.max(group.last()?);
+    }
     let windows = Windows::new(scene.kind(), plan.calendar.as_ref(), plan.restart.as_ref(), given, first.zip(last));
     let frame = Frame {
         definition: scene.definition(),
         periods: scene.periods(),
         edges: windows.edges(),
         evaluate_time: scene.evaluate_time,
-        last_end: coverage::last_end(&groups, scene.periods()),
+        last_end: coverage::last_end(&groups, scene.periods(), windows.edges())?,
     };
     let zone = plan.calendar.as_ref().map(|calendar| calendar.zone().name());
     let answer = scene.answer(windows.edges(), zone);
@@ -87,7 +93,7 @@ impl Range<'_> {
     }
 
     fn rows(&self, group: &Group, windows: &[Interval]) -> Result<Vec<WindowRow>, QueryError> {
-        let sheet = Sheet::of(group, windows)?;
+        let sheet = Sheet::of(group, windows, self.plan.totals == plan::Totals::AtEnd)?;
         let all = Interval::new(windows[0].start, windows[windows.len() - 1].end);
         let gaps = gaps(group, &Frame { edges: Edges::of(all), ..self.frame })?;
         let mut totals = Totals::of(self.plan.totals, group, &sheet, &self.windows, all.start)?;
@@ -95,7 +101,7 @@ impl Range<'_> {
         let mut rows = Vec::with_capacity(windows.len());
         for (&window, line) in windows.iter().zip(&sheet.lines) {
             let mut row = self.row(group, window, line, &gaps);
-            level = self.fill(group, window, line, level, &mut row);
+            level = self.fill(group, window, line, level, &mut row)?;
             totals.put(window, line, self.windows.is_restart(window), &mut row);
             row.marks.sort_unstable();
             rows.push(row);
@@ -133,11 +139,13 @@ impl Range<'_> {
         line: &Line,
         level: Option<i64>,
         row: &mut WindowRow,
-    ) -> Option<i64> {
+    ) -> Result<Option<i64>, StoreError> {
         let begun = window.start <= self.plan.scene.evaluate_time;
-        let from_first = group.first().is_some_and(|first| first < window.end);
         let untouched = line.points == 0 && !line.is_straddled;
-        let fits = begun && from_first && untouched;
+        let fits = self.plan.fill != Fill::Nothing
+            && begun
+            && untouched
+            && group.first()?.is_some_and(|first| first < window.end);
         if let (Some(levels), Some(found)) = (&mut row.levels, level)
             && fits
             && self.plan.fill == Fill::Previous
@@ -149,7 +157,7 @@ impl Range<'_> {
             row.flow = Some(0);
             row.marks.push(Mark::Filled);
         }
-        line.levels.map_or(level, |levels| Some(levels.last_value))
+        Ok(line.levels.map_or(level, |levels| Some(levels.last_value)))
     }
 }
 

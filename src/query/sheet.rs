@@ -63,7 +63,8 @@ impl Line {
 
 impl Sheet {
     /// Reckons the windows: at least one, each beginning where the one before ends.
-    pub(super) fn of(group: &Group, windows: &[Interval]) -> Result<Sheet, StoreError> {
+    /// `totals`: what lies before them is asked for too.
+    pub(super) fn of(group: &Group, windows: &[Interval], totals: bool) -> Result<Sheet, StoreError> {
         let all = Interval::new(windows[0].start, windows[windows.len() - 1].end);
         let mut sheet = Sheet {
             lines: vec![Line::new(); windows.len()],
@@ -72,11 +73,11 @@ impl Sheet {
             level_before: None,
         };
         let from_start = all.start == Time::MIN;
-        if !from_start && group.kind != Kind::Gauge {
+        if totals && !from_start && group.kind != Kind::Gauge {
             sheet.total_before = group.total(Some(all.start))?;
         }
         for ledger in &group.ledgers {
-            sheet.open(ledger, windows);
+            sheet.open(ledger, windows)?;
             if !from_start && group.kind != Kind::Cumulative {
                 let before = ledger.series().last_before(all.start)?;
                 sheet.latest_end_before = sheet.latest_end_before.max(before.map_or(Time::MIN, |point| point.end));
@@ -91,13 +92,14 @@ impl Sheet {
     }
 
     /// Notes in which window the series' opening begins to count: the one with `start < time <= end`.
-    fn open(&mut self, ledger: &Ledger, windows: &[Interval]) {
-        let Some((time, value)) = ledger.opening() else { return };
+    fn open(&mut self, ledger: &Ledger, windows: &[Interval]) -> Result<(), StoreError> {
+        let Some((time, value)) = ledger.opening()? else { return Ok(()) };
         let index = windows.partition_point(|window| window.end < time);
         if index < windows.len() && windows[index].start < time {
             self.lines[index].opened += i128::from(value);
             self.lines[index].openings += 1;
         }
+        Ok(())
     }
 
     /// Marks the windows that a DELTA period touches which lies across an edge.
@@ -137,7 +139,7 @@ impl Walk<'_> {
         all: Interval,
     ) -> Result<(), StoreError> {
         let times = Ledger::counted(kind, all);
-        let mut before = Before::First(ledger.lead());
+        let mut before = Before::First(ledger.lead()?);
         if kind == Kind::Cumulative
             && let Some(report) = ledger.series().last_before(times.start)?
         {

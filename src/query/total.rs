@@ -21,7 +21,7 @@ pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
         periods: scene.periods(),
         edges,
         evaluate_time: scene.evaluate_time,
-        last_end: coverage::last_end(&groups, scene.periods()),
+        last_end: coverage::last_end(&groups, scene.periods(), edges)?,
     };
     let mut page = Page { answer: scene.answer(edges, None), rows: Vec::new(), next: None };
     let mut room = scene.room();

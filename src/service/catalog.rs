@@ -65,7 +65,10 @@ impl Catalog {
     async fn metric(&self, name: &str, field: &str, as_of: AsOf) -> Result<(View, MetricView), Fault> {
         let name = convert::metric_name(name, field)?;
         let view = self.view(&name.component(), as_of).await?;
-        let metric = view.metric(&name).ok_or_else(|| convert::not_found(&name, field))?;
+        let metric = view
+            .metric(&name)
+            .map_err(|error| refused::store(&error))?
+            .ok_or_else(|| convert::not_found(&name, field))?;
         Ok((view, metric))
     }
 
@@ -112,7 +115,8 @@ impl CatalogService for Catalog {
         let start = page::start(request.page_size, &request.page_token, &["metrics", &request.component])?;
         let mut page = start.page();
         'components: for component in self.components_from(&request.component, &start)? {
-            for metric in self.view(&component, AsOf::Now).await?.metrics() {
+            let view = self.view(&component, AsOf::Now).await?;
+            for metric in view.metrics().map_err(|error| refused::store(&error))? {
                 let name = metric.definition.name.as_str();
                 if start.is_next(name) && !page.push(name.to_owned(), metric::message(&metric.definition)) {
                     break 'components;
@@ -161,7 +165,7 @@ impl CatalogService for Catalog {
             let view = self.view(&name, AsOf::Now).await?;
             let row = Component {
                 name: name.to_string(),
-                metric_count: view.metrics().len() as i64,
+                metric_count: view.metrics().map_err(|error| refused::store(&error))?.len() as i64,
                 revision: view.revision(),
             };
             if !page.push(name.to_string(), row) {
@@ -208,6 +212,6 @@ fn series_row(series: &SeriesView, definition: &Definition) -> Result<Series, St
         point_count: all.as_ref().map_or(0, |all| all.count as i64),
         first_point_time: all.as_ref().map(|all| time::timestamp(all.first_time)),
         last_point_time: all.as_ref().map(|all| time::timestamp(all.last_time)),
-        opening: series.opening().map(|opening| convert::opening(opening, series.labels(), definition)),
+        opening: series.opening()?.map(|opening| convert::opening(opening, series.labels(), definition)),
     })
 }

@@ -5,6 +5,7 @@
 //! DATA_DIR/
 //!   LOCK     who serves it                      lock
 //!   FORMAT   what it is                         format
+//!   LOST     what was given up, for people      lost_file
 //!   log/     segments of records                log
 //!   folds/   what folding made of them          folds
 //!   index/   sled, and whether it is believed   index
@@ -19,10 +20,11 @@ pub mod index;
 pub mod lock;
 pub mod log;
 pub mod look;
+pub mod lost_file;
 pub mod reserve;
 
 use super::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Logged, Position, Store, StoreError,
 };
 use crate::disk::{Disk, Open};
 use crate::planted::{self, Bug};
@@ -197,7 +199,7 @@ impl Store for EmbeddedStore {
         }
     }
 
-    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError> {
+    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError> {
         self.log.read(after, each)
     }
 

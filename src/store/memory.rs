@@ -1,7 +1,8 @@
 //! Everything in memory: the store of the engine's own tests, and the model the embedded store is held to.
 
 use super::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, Store, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Logged, Position, Record, Store,
+    StoreError,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -76,10 +77,10 @@ impl Store for MemoryStore {
         Ok(done)
     }
 
-    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError> {
+    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError> {
         let records: Vec<_> =
             self.kept().log.range(after.0.saturating_add(1)..).map(|(&p, r)| (p, r.clone())).collect();
-        records.into_iter().for_each(|(position, record)| each(Position(position), record));
+        records.into_iter().for_each(|(position, record)| each(Position(position), Logged::Whole(record)));
         Ok(())
     }
 
@@ -107,6 +108,7 @@ impl Store for MemoryStore {
             file: format!("fold through {}", at.fold.0),
             offset: 0,
             what: format!("there is no frame {} with checksum {:08x}", at.number, at.crc),
+            touched: None,
         })
     }
 

@@ -89,7 +89,7 @@ fn fill(runtime: &Runtime, engine: &Engine, metric: &str, points: u64, step: i64
 
 fn series(runtime: &Runtime, engine: &Engine, metric: &str) -> SeriesView {
     let view = runtime.block_on(engine.view(&name(metric).component(), AsOf::Now)).expect("a view");
-    view.metric(&name(metric)).expect("the metric").series(&[]).expect("series").remove(0)
+    view.metric(&name(metric)).expect("known").expect("the metric").series(&[]).expect("series").remove(0)
 }
 
 /// A series so long, folded; goes with the folder.

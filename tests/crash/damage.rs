@@ -149,8 +149,10 @@ fn refused_to_open(place: &Place) -> String {
     not.stderr
 }
 
+/// Of a damaged record of the log either its body is bad, and its series is refused by name while the others are
+/// served; or nobody knows whom it concerns, and nothing is opened.
 #[tokio::test]
-async fn a_damaged_log_is_named_and_not_opened() {
+async fn a_damaged_log_is_named_and_costs_no_other_series() {
     // Nothing is folded: everything is in the log.
     let place = Place::new("");
     let served = place.start();
@@ -165,15 +167,40 @@ async fn a_damaged_log_is_named_and_not_opened() {
     let end = bytes.iter().rposition(|byte| *byte != 0).expect("records");
     let copy = place.root().join("copy");
     fs::copy(&log, &copy).expect("a copy");
+    let mut lost = 0;
     for at in [end / 3, end / 2, end * 2 / 3] {
         flip(&log, at as u64);
-        let told = refused_to_open(&place);
-        assert!(told.contains(log.to_str().expect("text")) && told.contains("damaged at byte"), "{told}");
+        let served = place.start();
+        let status = questions::read(&served.channel(), "pay/minutes".to_owned(), None).await.expect_err("it is lost");
+        let (file, offset) = named(&status);
+        assert!(Path::new(&file) == log && (offset as usize) < at, "{file} {offset}, flipped {at}");
+        let info = status.get_details_error_info().expect("an ErrorInfo");
+        assert!(info.metadata["series"].starts_with("pay/minutes{writer=\"w"), "{:?}", info.metadata);
+        assert!(info.metadata.contains_key("first_time") && info.metadata.contains_key("last_time"));
+        questions::read(&served.channel(), "pay/slots".to_owned(), None).await.expect("other metrics");
+        lost += 1;
+        served.kill();
+        // What the opening made goes with the damage.
+        for made in files(&place.data().join("log"), ".log") {
+            fs::remove_file(made).expect("it is there");
+        }
         fs::copy(&copy, &log).expect("put back");
     }
+    assert_eq!(lost, 3);
+    let head = bytes.windows(4).position(|four| four == magic(&bytes)).expect("a record");
+    flip(&log, head as u64 + 20);
+    let told = refused_to_open(&place);
+    assert!(told.contains(log.to_str().expect("text")) && told.contains("damaged at byte"), "{told}");
+    fs::copy(&copy, &log).expect("put back");
     let served = place.start();
     assert_eq!(questions::read(&served.channel(), "pay/minutes".to_owned(), None).await.expect("all").len(), 20);
     served.stop().await;
+}
+
+/// How a record of this segment begins.
+fn magic(segment: &[u8]) -> [u8; 4] {
+    let salt = u64::from_le_bytes(segment[36..44].try_into().expect("eight bytes"));
+    (u32::from_le_bytes(*b"MREC") ^ (salt >> 32) as u32).to_le_bytes()
 }
 
 #[tokio::test]

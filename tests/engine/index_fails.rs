@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use milepost::store::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Position, Record, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Logged, Position, StoreError,
 };
 
 /// A store whose index takes nothing.
@@ -14,7 +14,7 @@ impl Store for NoIndex {
         self.0.commit(group)
     }
 
-    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError> {
+    fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError> {
         self.0.read_log(after, each)
     }
 
@@ -92,6 +92,6 @@ async fn a_node_is_let_go_of_only_once_it_is_in_the_index() {
     engine.write(batch(set(points.clone()))).await.expect("set");
     assert!(matches!(engine.fold().await, Err(StoreError::Io { .. })));
     let view = engine.view(&name().component(), AsOf::Now).await.expect("a view");
-    let series = view.metric(&name()).expect("the metric").series(&[]).expect("its series");
+    let series = view.metric(&name()).expect("known").expect("the metric").series(&[]).expect("its series");
     assert_eq!(series[0].points(Interval::ALL, usize::MAX).expect("no damage"), points);
 }

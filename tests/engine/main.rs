@@ -3,7 +3,9 @@
 
 mod behind;
 mod index_fails;
+mod lost;
 mod old_version;
+mod planted;
 mod story;
 mod told;
 
@@ -99,7 +101,7 @@ async fn check_view(engine: &Engine, past: &Past, revision: i64, kind: Kind) {
     let as_of = if revision as usize + 1 == past.len() { AsOf::Now } else { AsOf::Revision(revision) };
     let view = engine.view(&name().component(), as_of).await.expect("a view");
     let expected = &past[revision as usize];
-    let series = view.metric(&name()).expect("the metric").series(&[]).expect("series");
+    let series = view.metric(&name()).expect("known").expect("the metric").series(&[]).expect("series");
     if expected.is_empty() {
         assert!(series.is_empty(), "no series is there at revision {revision}");
         return;

@@ -110,14 +110,8 @@ async fn makes_a_fixture() {
     clock.set(LATER);
     let text = told(&engine).await;
     drop(engine);
-    // The committer lets go of the directory a moment after.
-    let engine = loop {
-        match story::open(&data, LATER) {
-            Ok(engine) => break engine,
-            Err(milepost::store::StoreError::Locked { .. }) => std::thread::yield_now(),
-            Err(error) => panic!("{error}"),
-        }
-    };
+    story::wait_until_free(&data);
+    let engine = story::open(&data, LATER).expect("it opens");
     assert!(text == told(&engine).await, "a restart tells the same");
     for folder in ["log", "folds"] {
         fs::create_dir_all(target.join("data").join(folder)).expect("it can be made");

@@ -13,6 +13,7 @@ use milepost::engine::batch::{Ack, Batch, Change, Mode, Origin, Patch, Refused, 
 use milepost::engine::{Engine, Settings};
 use milepost::random::SeededRandom;
 use milepost::store::StoreError;
+use milepost::store::embedded::lock::Lock;
 use milepost::store::embedded::{EmbeddedStore, StoreSettings};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +41,13 @@ pub const BEGIN: Time = Time(1_000 * HOUR);
 pub fn open(dir: &Path, now: Time) -> Result<Engine, StoreError> {
     let store = EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SeededRandom::new(17)), STORE)?;
     Engine::open(Arc::new(store), Arc::new(ManualClock::at(now)), settings())
+}
+
+/// Waits until a committer of this process has let go of a directory.
+pub fn wait_until_free(dir: &Path) {
+    while let Err(StoreError::Locked { .. }) = Lock::take(&RealDisk, dir) {
+        std::thread::yield_now();
+    }
 }
 
 /// A metric's name.

@@ -42,8 +42,8 @@ fn opening(opening: Option<&Opening>) -> String {
 }
 
 /// Of one series: its points, spans and crossings.
-fn of_series(series: &SeriesView, name: &str, told: &mut Told) {
-    told.insert(format!("{name} opening"), Ok(opening(series.opening())));
+fn of_series(series: &SeriesView, kind: Kind, name: &str, told: &mut Told) {
+    told.insert(format!("{name} opening"), series.opening().map(opening));
     for (from, to) in [(0, 30), (30, 60), (60, 200)] {
         let interval = Interval::new(Time(from * HOUR), Time(to * HOUR));
         let points = series.points(interval, usize::MAX);
@@ -67,6 +67,8 @@ fn of_series(series: &SeriesView, name: &str, told: &mut Told) {
         let found = series.reach(Interval::ALL, level);
         let text = found.map(|found| match found {
             None => "never".to_string(),
+            // Of levels there is no prefix sum.
+            Some(c) if kind == Kind::Gauge => format!("{}, {}", hour(c.point.time), c.after),
             Some(c) => format!("{}, from {} to {}", hour(c.point.time), c.before, c.after),
         });
         told.insert(format!("{name} reaches {level}"), text);
@@ -110,7 +112,7 @@ fn of_metric(metric: &MetricView, name: &str, told: &mut Told) {
     let labels: Vec<String> = series.iter().map(|s| s.labels().join(",")).collect();
     told.insert(format!("{name} series"), Ok(labels.join(" ")));
     for series in &series {
-        of_series(series, &format!("{name}{{{}}}", series.labels().join(",")), told);
+        of_series(series, metric.definition.kind, &format!("{name}{{{}}}", series.labels().join(",")), told);
     }
 }
 
@@ -178,12 +180,26 @@ pub async fn everything(engine: &Engine, step: usize) -> Told {
             let view = view(engine, &component, AsOf::Revision(revision)).await.expect("the newest is there");
             let of = format!("{component}@{revision:03}");
             told.insert(format!("{of} time"), Ok(hour(view.evaluate_time())));
-            for metric in view.metrics() {
+            let metrics = match view.metrics() {
+                Ok(metrics) => metrics,
+                Err(error) => {
+                    told.insert(format!("{of} metrics"), Err(error));
+                    continue;
+                }
+            };
+            for metric in metrics {
                 let name = metric.definition.name.metric().to_string();
                 of_metric(&metric, &format!("{of} {name}"), &mut told);
             }
         }
-        for name in newest.metrics().iter().map(|metric| metric.definition.name.clone()) {
+        let metrics = match newest.metrics() {
+            Ok(metrics) => metrics,
+            Err(error) => {
+                told.insert(format!("{component} metrics"), Err(error));
+                continue;
+            }
+        };
+        for name in metrics.iter().map(|metric| metric.definition.name.clone()) {
             told.insert(format!("{name} changes"), changes(engine, &name).await);
         }
     }

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use milepost::store::Logged;
 use milepost::{
     clock::ManualClock,
     disk::RealDisk,
@@ -52,7 +53,10 @@ fn written(store: Arc<dyn Store>, folds: bool) -> (Engine, Vec<Record>) {
             };
             let _ = runtime().block_on(service.call_json(method, &request));
         }
-        let mut read = |_: Position, record: Record| records.push(record);
+        let mut read = |_: Position, logged: Logged| match logged {
+            Logged::Whole(record) => records.push(record),
+            other => panic!("{other:?}"),
+        };
         store.read_log(Position(0), &mut read).expect("the log is whole");
         if folds {
             runtime().block_on(engine.fold()).expect("it folds");

@@ -56,7 +56,8 @@ pub async fn compare(
             assert_eq!(view.revision(), revision, "the revision of {}", COMPONENTS[number]);
             let then = &component.past[revision as usize];
             let now = component.now();
-            let names: Vec<MetricName> = view.metrics().iter().map(|m| m.definition.name.clone()).collect();
+            let names: Vec<MetricName> =
+                view.metrics().expect("known").iter().map(|m| m.definition.name.clone()).collect();
             let expected: Vec<MetricName> = now.keys().map(|metric| metric_name(number, *metric)).collect();
             assert_eq!(names, expected, "the metrics of {}", COMPONENTS[number]);
             for (metric, current) in now {
@@ -92,7 +93,7 @@ impl Compared<'_> {
 
     fn metric(&mut self, number: usize, now: &Metric, then: Option<&Metric>) {
         let name = metric_name(self.component, number);
-        let found: MetricView = self.view.metric(&name).expect("it is there");
+        let found: MetricView = self.view.metric(&name).expect("known").expect("it is there");
         assert_eq!(found.definition.description, then.unwrap_or(now).description, "{}", name.as_str());
         let Some(series) = self.answered(found.series(&[])) else { return };
         let of = |series: &SeriesView| series.labels().clone();
@@ -106,7 +107,8 @@ impl Compared<'_> {
 
     fn series(&mut self, kind: Kind, found: &SeriesView, expected: &Series) {
         let at = format!("{:?} of {} at {}", found.labels(), COMPONENTS[self.component], self.view.revision());
-        let opening = found.opening().map(|opening| (opening.time.0 / HOUR, opening.value, opening.note.clone()));
+        let opening =
+            found.opening().expect("known").map(|opening| (opening.time.0 / HOUR, opening.value, opening.note.clone()));
         assert_eq!(opening, expected.opening, "the opening of {at}");
         if let Some(points) = self.answered(found.points(Interval::ALL, usize::MAX)) {
             let expected: Vec<_> = expected.points.iter().map(|(hour, value)| point(kind, *hour, *value)).collect();

@@ -6,7 +6,7 @@ use milepost::domain::name::ComponentName;
 use milepost::domain::time::Time;
 use milepost::random::SeededRandom;
 use milepost::store::embedded::{EmbeddedStore, StoreSettings};
-use milepost::store::{Commit, Committed, Line, Position, Record, Store, StoreError};
+use milepost::store::{Commit, Committed, Line, Logged, Position, Record, Store, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,10 +54,20 @@ pub fn commit(store: &dyn Store, records: &[Record]) -> Result<Vec<Position>, St
     }
 }
 
-/// Everything in the log after a position.
+/// Everything in the log after a position; the first lost record is an error.
 pub fn read_log(store: &dyn Store, after: u64) -> Result<Vec<(u64, Record)>, StoreError> {
+    let whole = |(position, logged)| match logged {
+        Logged::Whole(record) => Ok((position, record)),
+        Logged::Lost(_, damage) => Err(damage.into()),
+        Logged::GivenUp => panic!("nothing was given up"),
+    };
+    read_logged(store, after)?.into_iter().map(whole).collect()
+}
+
+/// Everything in the log after a position, lost records too.
+pub fn read_logged(store: &dyn Store, after: u64) -> Result<Vec<(u64, Logged)>, StoreError> {
     let mut all = Vec::new();
-    store.read_log(Position(after), &mut |position, record| all.push((position.0, record)))?;
+    store.read_log(Position(after), &mut |position, logged| all.push((position.0, logged)))?;
     Ok(all)
 }
 

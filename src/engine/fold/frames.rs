@@ -1,6 +1,7 @@
 //! The frames of a fold file: what the engine keeps in them, and what their directory lines say, byte by byte.
 //!
-//! Every frame starts with a format byte, 1 now. A line's summary is enough to rebuild the index without reading
+//! Every frame starts with a format byte: 2 for pages of series and components, which in format 1 did not say what is
+//! lost (see `lost`), 1 for others. A line's summary is enough to rebuild the index without reading
 //! the frame, but for pages of small series, which hold their points.
 //!
 //! ```text
@@ -8,7 +9,8 @@
 //! 1     a packed block (see `block`)                      metric id, series id, extent and sum (see `tree`)
 //! 2     a run of replaced versions (see `history`)        metric id, series id, first, last, 1 where it takes the place of all before
 //! 3     a page of series' records                         their number
-//! 4     component: revision, next ids, catalogue changes  revision
+//! 4     component: revision, next ids, catalogue changes, revision
+//!       what is lost of the catalogue
 //! 5     batches: first revision, facts of each            first revision, number
 //! 6     changes of one metric (see `changes`)             metric id, first revision, last revision
 //! 7     request ids                                       latest recorded time
@@ -22,6 +24,7 @@ use crate::engine::codec::{Reader, Undecodable, Writer};
 use crate::engine::dedup::Remembered;
 use crate::engine::definition_codec::{read_definition, write_definition};
 use crate::engine::effect::{Memo, read_labels, read_memo, read_opening, write_labels, write_memo, write_opening};
+use crate::engine::lost::{Lost, LostMetric, read_lost, read_lost_metrics, write_lost, write_lost_metrics};
 use crate::engine::state::{BatchFacts, CatalogChange, Component, Metric, Series};
 use crate::engine::tree::{Entry, read_summary, write_summary};
 use crate::planted::{self, Bug};
@@ -115,6 +118,9 @@ pub fn read_run_line(summary: &[u8]) -> Result<(u64, Time, Time, bool), Undecoda
     Ok((reader.unsigned()?, reader.time()?, reader.time()?, reader.byte()? != 0))
 }
 
+/// The format of pages of series and of components.
+const FORMAT: u8 = 2;
+
 /// Records of series, some to a frame.
 pub struct SeriesPage {
     component: ComponentName,
@@ -132,6 +138,8 @@ pub struct SeriesRecord {
     pub labels: Labels,
     /// Its openings, each from a revision on.
     pub openings: Vec<(i64, Option<Opening>)>,
+    /// What of it is lost.
+    pub lost: Vec<Lost>,
     /// The whole tree, where it is one short block: extent, sum, packed block.
     pub inline: Option<(crate::engine::tree::Extent, Option<crate::domain::aggregate::Aggregate>, Arc<[u8]>)>,
 }
@@ -167,7 +175,7 @@ impl SeriesPage {
         let mut summary = Writer::default();
         summary.unsigned(self.count);
         let mut frame = Writer::default();
-        frame.byte(1);
+        frame.byte(FORMAT);
         frame.unsigned(self.count);
         frame.0.append(&mut self.records.0);
         self.count = 0;
@@ -187,27 +195,29 @@ pub fn write_series_head(out: &mut Writer, metric: MetricId, series: &Series) {
         out.signed(*revision);
         write_opening(out, opening.as_ref());
     }
+    write_lost(out, &series.lost);
 }
 
-/// As `write_series_head`; `inline` is None.
-pub fn read_series_head(reader: &mut Reader) -> Result<SeriesRecord, Undecodable> {
+/// As `write_series_head`, of a page of a format; `inline` is None.
+pub fn read_series_head(reader: &mut Reader, format: u8) -> Result<SeriesRecord, Undecodable> {
     let metric = MetricId(reader.unsigned()?);
     let id = reader.unsigned()?;
     let labels = read_labels(reader)?;
     let count = reader.count()?;
     let openings =
         (0..count).map(|_| Ok((reader.signed()?, read_opening(reader)?))).collect::<Result<_, Undecodable>>()?;
-    Ok(SeriesRecord { metric, id, labels, openings, inline: None })
+    let lost = if format == 1 { Vec::new() } else { read_lost(reader)? };
+    Ok(SeriesRecord { metric, id, labels, openings, lost, inline: None })
 }
 
 /// The records of a page.
 pub fn read_series_page(bytes: &[u8]) -> Result<Vec<SeriesRecord>, Undecodable> {
     let mut reader = Reader(bytes);
-    reader.format(1)?;
+    let format = reader.format(FORMAT)?;
     let count = reader.count()?;
     let mut records = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut record = read_series_head(&mut reader)?;
+        let mut record = read_series_head(&mut reader, format)?;
         if reader.byte()? != 0 {
             let (extent, sum) = read_summary(&mut reader)?;
             record.inline = Some((extent, sum, reader.bytes()?.into()));
@@ -221,7 +231,7 @@ pub fn read_series_page(bytes: &[u8]) -> Result<Vec<SeriesRecord>, Undecodable> 
 /// Stores what a component is beside its series: what came since the last fold.
 pub fn put_component(component: &Component, writer: &mut dyn FoldWriter) -> Result<(), StoreError> {
     let mut out = Writer::default();
-    out.byte(1);
+    out.byte(FORMAT);
     out.signed(component.revision);
     out.unsigned(component.next_metric);
     out.unsigned(component.next_series);
@@ -237,6 +247,7 @@ pub fn put_component(component: &Component, writer: &mut dyn FoldWriter) -> Resu
             }
         }
     }
+    write_lost_metrics(&mut out, &component.lost);
     let mut summary = Writer::default();
     summary.signed(component.revision);
     writer.put(line(&component.name, FrameKind::Component, summary), &out.0)?;
@@ -282,12 +293,14 @@ pub struct ComponentRecord {
     pub next_series: u64,
     /// Changes since the fold before.
     pub catalog: Vec<CatalogChange>,
+    /// What is lost of the catalogue, of all folds.
+    pub lost: Vec<LostMetric>,
 }
 
 /// As `put_component` wrote it.
 pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
     let mut reader = Reader(bytes);
-    reader.format(1)?;
+    let format = reader.format(FORMAT)?;
     let (revision, next_metric, next_series) = (reader.signed()?, reader.unsigned()?, reader.unsigned()?);
     let count = reader.count()?;
     let mut catalog = Vec::with_capacity(count);
@@ -299,8 +312,9 @@ pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
         let (old, new) = (definition()?, definition()?);
         catalog.push(CatalogChange { revision, id, old, new });
     }
+    let lost = if format == 1 { Vec::new() } else { read_lost_metrics(&mut reader)? };
     reader.end()?;
-    Ok(ComponentRecord { revision, next_metric, next_series, catalog })
+    Ok(ComponentRecord { revision, next_metric, next_series, catalog, lost })
 }
 
 /// Facts of revisions in a row.

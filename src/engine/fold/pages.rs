@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! key    'S' component 0 page number (big-endian; series ids / SERIES_A_PAGE)
-//! value  format 1, number of records; each: what a series' record says, 1 and the root's entry or 0, runs
+//! value  format 2 (in 1 records did not say what is lost), number of records; each: what a series' record says, 1 and the root's entry or 0, runs
 //! ```
 
 use super::frames::{SeriesRecord, read_series_head, write_series_head};
@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Series on a page: with their roots some KiB.
 const SERIES_A_PAGE: u64 = 16;
+
+const FORMAT: u8 = 2;
 
 /// The index's prefix of pages.
 pub const PREFIX: &[u8] = b"S";
@@ -64,7 +66,7 @@ pub fn write<'a>(
     }
     for (page, series) in pages {
         let mut out = Writer::default();
-        out.byte(1);
+        out.byte(FORMAT);
         out.unsigned(series.len() as u64);
         for (metric, series) in series {
             write_series_head(&mut out, metric, series);
@@ -86,11 +88,11 @@ pub type PageRecord = (SeriesRecord, Option<Entry>, Vec<Run>);
 /// The records of a page.
 pub fn read(bytes: &[u8]) -> Result<Vec<PageRecord>, Undecodable> {
     let mut reader = Reader(bytes);
-    reader.format(1)?;
+    let format = reader.format(FORMAT)?;
     let count = reader.count()?;
     let mut records = Vec::with_capacity(count);
     for _ in 0..count {
-        let head = read_series_head(&mut reader)?;
+        let head = read_series_head(&mut reader, format)?;
         let root = if reader.byte()? == 0 { None } else { Some(read_entry(&mut reader)?) };
         let runs = reader.count()?;
         let runs = (0..runs).map(|_| Run::read(&mut reader)).collect::<Result<_, _>>()?;

@@ -4,9 +4,10 @@ use super::result::Check;
 use super::{Finding, refuse};
 use crate::domain::name::MetricName;
 use crate::domain::point::{Labels, Opening};
-use crate::domain::time::Time;
+use crate::domain::time::{Interval, Time};
 use crate::engine::batch::{Fault, FaultKind, Refused};
 use crate::engine::effect::{Deed, SeriesKey};
+use crate::engine::lost::{self, Whose};
 use crate::engine::state::Component;
 
 pub(super) fn judge(
@@ -23,6 +24,12 @@ pub(super) fn judge(
         return Ok(found);
     };
     let series = metric.series.get(labels);
+    if let Some(series) = series {
+        // All up to the first point: the opening must suit it.
+        let first = series.root.as_ref().and_then(|root| root.sum).map_or(Time::MAX, |sum| sum.first_time.next());
+        let whose = Whose { definition: metric.definition(), labels };
+        lost::check(&series.lost, &Interval::new(Time::MIN, first), None, || whose.text())?;
+    }
     let opening = opening.map(|(time, value)| Opening { time, value, note: note.to_string() });
     if series.and_then(|s| s.opening()) == opening.as_ref() {
         found.counts[1] = 1;

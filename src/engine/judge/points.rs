@@ -4,14 +4,15 @@ use super::Finding;
 use super::result::Check;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
-use crate::domain::time::Time;
+use crate::domain::time::{Interval, Time};
 use crate::engine::batch::{Fault, FaultKind, Mode, Refused, SeriesWrite};
 use crate::engine::block::Row;
 use crate::engine::effect::{Around, Deed, SeriesDeed, SeriesKey};
-use crate::engine::state::{Component, Series};
-use crate::engine::tree::Entry;
+use crate::engine::lost::{self, Whose};
+use crate::engine::state::{Component, Metric, Series};
 use crate::engine::tree::child::{Body, Loader};
-use crate::store::StoreError;
+use crate::engine::tree::{Entry, Extent};
+use crate::store::{StoreError, Touched};
 use std::sync::Arc;
 
 pub(super) fn judge(
@@ -39,7 +40,8 @@ pub(super) fn judge(
             |s| s.id,
         );
         let key = SeriesKey { metric: write.metric.clone(), metric_id: metric.id, id, labels: write.labels.clone() };
-        let changes = changes(series, mode, write, around.loader, &mut found.counts, &mut found.faults)?;
+        let there = rows_of(metric, series, &times_of(write), around.loader)?;
+        let changes = changes(there, mode, write, &mut found.counts, &mut found.faults);
         if !changes.is_empty() {
             check_for(&mut found.checks, metric.definition().kind, series, write, &key, &changes);
             deeds.push(SeriesDeed { key, changes });
@@ -51,22 +53,19 @@ pub(super) fn judge(
     Ok(found)
 }
 
+fn times_of(write: &SeriesWrite) -> Vec<Time> {
+    write.points.iter().map(|p| p.time).collect()
+}
+
 /// The keys of a write that change, counted.
 fn changes(
-    series: Option<&Arc<Series>>,
+    there: Vec<Option<Row>>,
     mode: Mode,
     write: &SeriesWrite,
-    loader: &Loader,
     counts: &mut [u64; 3],
     faults: &mut Vec<Fault>,
-) -> Result<Vec<(Time, Option<Point>)>, StoreError> {
-    let root = series.and_then(|s| s.root.as_ref());
-    let times: Vec<Time> = write.points.iter().map(|p| p.time).collect();
-    let mut there = vec![None; times.len()];
-    if let Some(root) = root {
-        rows_at(root, &times, loader, &mut there)?;
-    }
-    let mut changes = Vec::with_capacity(times.len());
+) -> Vec<(Time, Option<Point>)> {
+    let mut changes = Vec::with_capacity(there.len());
     for (i, point) in write.points.iter().enumerate() {
         let new = match (&there[i], mode) {
             (None, _) => *point,
@@ -92,7 +91,7 @@ fn changes(
         };
         changes.push((point.time, Some(new)));
     }
-    Ok(changes)
+    changes
 }
 
 fn add(old: &Point, added: &Point, end_given: bool) -> Result<Point, FaultKind> {
@@ -105,10 +104,31 @@ fn add(old: &Point, added: &Point, end_given: bool) -> Result<Point, FaultKind> 
     }
 }
 
-/// The current rows at these times, which ascend. Reads only blocks that may hold one of them.
-pub(super) fn rows_at(
+/// The current rows of a series at these times, which ascend. Reads only blocks that may hold one of them; refused
+/// where one of them is lost.
+pub(super) fn rows_of(
+    metric: &Metric,
+    series: Option<&Arc<Series>>,
+    times: &[Time],
+    loader: &Loader,
+) -> Result<Vec<Option<Row>>, StoreError> {
+    let mut rows = vec![None; times.len()];
+    let Some(series) = series else { return Ok(rows) };
+    let whose = Whose { definition: metric.definition(), labels: &series.labels };
+    if !series.lost.is_empty() {
+        let one = |time: &Time| lost::check(&series.lost, &Interval::new(*time, time.next()), None, || whose.text());
+        times.iter().try_for_each(one)?;
+    }
+    if let Some(root) = &series.root {
+        rows_at(root, times, whose, loader, &mut rows)?;
+    }
+    Ok(rows)
+}
+
+fn rows_at(
     entry: &Entry,
     times: &[Time],
+    whose: Whose<'_>,
     loader: &Loader,
     out: &mut [Option<Row>],
 ) -> Result<(), StoreError> {
@@ -119,7 +139,9 @@ pub(super) fn rows_at(
         return Ok(());
     }
     let (times, out) = (&times[from..to], &mut out[from..to]);
-    match loader.load(&entry.child)? {
+    let Extent { first_key: first, last_key: last, .. } = entry.extent;
+    let loaded = loader.load(&entry.child);
+    match loaded.map_err(|error| error.touching(|| Touched { series: whose.text(), first, last }))? {
         Body::Leaf(leaf) => {
             for (time, found) in times.iter().zip(out) {
                 *found = leaf.columns.find(*time).map(|at| leaf.columns.row(at));
@@ -127,7 +149,7 @@ pub(super) fn rows_at(
         }
         Body::Node(entries) => {
             for child in entries.iter() {
-                rows_at(child, times, loader, out)?;
+                rows_at(child, times, whose, loader, out)?;
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::domain::time::{Interval, Time};
 use crate::engine::batch::{Fault, FaultKind};
 use crate::engine::effect::{Around, SeriesKey};
 use crate::engine::history::History;
+use crate::engine::lost::Whose;
 use crate::engine::state::{Component, Series};
 use crate::engine::tree::walk::{NoPast, Walk};
 use crate::store::StoreError;
@@ -33,6 +34,8 @@ pub(super) fn check(component: &Component, checks: &[Check], around: &Around) ->
             periods: metric.periods.as_deref(),
             revision: None,
             history: &empty,
+            lost: &series.lost,
+            whose: Whose { definition: metric.definition(), labels: &series.labels },
             loader: around.loader,
             past: &NoPast,
         };
@@ -57,7 +60,13 @@ fn check_series(
         };
         let before = match known_before {
             Some(before) if check.appended => Some(before),
-            _ => walk.last_before(root, *time)?,
+            _ => match walk.last_before(root, *time) {
+                // Whatever is lost before it, it suits.
+                Err(StoreError::Damaged { .. }) if suits_what_is_lost(rule, series, *time, point.as_ref()) => {
+                    Walk { lost: &[], ..*walk }.last_before(root, *time)?
+                }
+                before => before?,
+            },
         };
         if let Some(point) = point {
             tell(rule.against_opening(point));
@@ -67,7 +76,13 @@ fn check_series(
         if check.appended && i + 1 < check.keys.len() {
             continue;
         }
-        let after = walk.first(root, Interval::new(time.next(), Time::MAX))?;
+        let later = Interval::new(time.next(), Time::MAX);
+        let after = match walk.first(root, later) {
+            Err(StoreError::Damaged { .. }) if suits_what_is_lost_after(rule, series, *time, point.as_ref()) => {
+                Walk { lost: &[], ..*walk }.first(root, later)?
+            }
+            after => after?,
+        };
         // A neighbour that the batch changed too tells of the pair itself.
         let told = after.is_some_and(|after| check.keys[i + 1..].first().is_some_and(|next| next.0 == after.time));
         if let (Some(after), false) = (after, told) {
@@ -79,6 +94,28 @@ fn check_series(
         }
     }
     Ok(())
+}
+
+/// Whether a new point suits whatever is lost before it: DELTA periods there end before it begins, and a CUMULATIVE
+/// report is restated, or counts anew since.
+fn suits_what_is_lost(rule: &Rule, series: &Series, time: Time, point: Option<&Point>) -> bool {
+    let Some(point) = point else { return false };
+    let before = || series.lost.iter().filter(|lost| lost.first < time);
+    before().next().is_some()
+        && before().all(|lost| match rule.kind {
+            Kind::Gauge => true,
+            Kind::Delta => lost.last_end <= time,
+            Kind::Cumulative => {
+                lost.last < time && (point.restated || point.start.is_some_and(|start| start >= lost.last))
+            }
+        })
+}
+
+/// Whether a new point suits whatever is lost after it: it is of DELTA, and ends before that begins.
+fn suits_what_is_lost_after(rule: &Rule, series: &Series, time: Time, point: Option<&Point>) -> bool {
+    let Some(point) = point.filter(|_| rule.kind == Kind::Delta) else { return false };
+    let mut after = series.lost.iter().filter(|lost| lost.last > time).peekable();
+    after.peek().is_some() && after.all(|lost| point.end <= lost.first)
 }
 
 /// The rules of one series.

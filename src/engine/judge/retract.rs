@@ -1,6 +1,6 @@
 //! Taking points back.
 
-use super::points::rows_at;
+use super::points::rows_of;
 use super::result::Check;
 use super::{Finding, refuse};
 use crate::domain::definition::Kind;
@@ -10,11 +10,13 @@ use crate::domain::time::{Interval, Time};
 use crate::engine::batch::{Fault, FaultKind, Filter, Refused, Retraction};
 use crate::engine::effect::{Around, Deed, SeriesDeed, SeriesKey};
 use crate::engine::history::History;
+use crate::engine::lost::Whose;
 use crate::engine::state::{Component, Metric, Series};
 use crate::engine::tree::walk::{NoPast, Walk};
 use crate::engine::view::Visitor;
 use crate::store::StoreError;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 pub(super) fn judge(
     component: &Component,
@@ -32,7 +34,7 @@ pub(super) fn judge(
     let mut deeds = Vec::new();
     for series in metric.series.values().filter(|s| filters.iter().all(|f| f.passes(&s.labels))) {
         let there = series.root.as_ref().is_some_and(|root| root.sum.is_some());
-        if !there && series.opening().is_none() {
+        if !there && series.opening().is_none() && series.lost.is_empty() {
             continue;
         }
         let keys = keys(metric, series, what, around, &mut found.counts)?;
@@ -57,17 +59,14 @@ pub(super) fn judge(
 /// The keys to take back, in order; counts those asked for that are not there.
 fn keys(
     metric: &Metric,
-    series: &Series,
+    series: &Arc<Series>,
     what: &Retraction,
     around: &Around,
     counts: &mut [u64; 3],
 ) -> Result<Vec<Time>, StoreError> {
     match what {
         Retraction::Times(times) => {
-            let mut rows = vec![None; times.len()];
-            if let Some(root) = &series.root {
-                rows_at(root, times, around.loader, &mut rows)?;
-            }
+            let rows = rows_of(metric, Some(series), times, around.loader)?;
             let keys: Vec<Time> = rows.iter().flatten().map(|row| row.point.time).collect();
             counts[1] += (times.len() - keys.len()) as u64;
             Ok(keys)
@@ -93,12 +92,12 @@ fn keys_in(metric: &Metric, series: &Series, interval: &Interval, around: &Aroun
         periods: metric.periods.as_deref(),
         revision: None,
         history: &empty,
+        lost: &series.lost,
+        whose: Whose { definition: metric.definition(), labels: &series.labels },
         loader: around.loader,
         past: &NoPast,
     };
     let mut keys = Keys(Vec::new());
-    if let Some(root) = &series.root {
-        let _ = walk.walk(root, interval, &mut keys)?;
-    }
+    walk.visit(series.root.as_ref(), *interval, &mut keys)?;
     Ok(keys.0)
 }

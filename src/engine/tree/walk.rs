@@ -1,4 +1,5 @@
-//! Walking a tree in order of time, at a revision, opening only what its aggregates do not answer.
+//! Walking a tree in order of time, at a revision, opening only what its aggregates do not answer. What rests on lost
+//! keys is refused here: nothing else walks a tree for an answer.
 
 use super::child::{Body, Loader};
 use super::{Entry, Extent};
@@ -9,8 +10,9 @@ use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
 use crate::engine::block::{CHUNK_POINTS, Leaf, Row};
 use crate::engine::history::History;
+use crate::engine::lost::{self, Lost, Whose};
 use crate::engine::view::Visitor;
-use crate::store::StoreError;
+use crate::store::{StoreError, Touched};
 use std::ops::ControlFlow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,6 +27,10 @@ pub struct Walk<'a> {
     pub revision: Option<i64>,
     /// Replaced versions.
     pub history: &'a History,
+    /// What of the series is lost.
+    pub lost: &'a [Lost],
+    /// Whose tree it is.
+    pub whose: Whose<'a>,
     /// Reads children.
     pub loader: &'a Loader,
     /// Keeps blocks as they were, for the next question to the same view.
@@ -41,7 +47,7 @@ pub trait Past {
 
 impl Walk<'_> {
     /// Walks the points of the interval under `entry`. `Break`: the visitor ended it.
-    pub fn walk(
+    fn walk(
         &self,
         entry: &Entry,
         interval: &Interval,
@@ -64,7 +70,7 @@ impl Walk<'_> {
                 return go_on;
             }
         }
-        match self.loader.load(&entry.child)? {
+        match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
             Body::Node(entries) => {
                 let from = entries.partition_point(|e| e.extent.last_key < interval.start);
                 for child in entries[from..].iter().take_while(|e| e.extent.first_key < interval.end) {
@@ -92,7 +98,8 @@ impl Walk<'_> {
     /// A block as it was at the revision.
     fn as_it_was(&self, leaf: &Leaf, extent: &Extent) -> Result<Leaf, StoreError> {
         let revision = self.revision.expect("only an earlier revision asks for what was");
-        let versions = self.history.versions(extent.first_key, extent.last_key, self.loader)?;
+        let versions = self.history.versions(extent.first_key, extent.last_key, self.loader);
+        let versions = versions.map_err(|error| self.touching(error, extent))?;
         let mut rows: Vec<Row> = leaf.columns.rows().filter(|row| row.revision <= revision).collect();
         let current = rows.len();
         let mut known = versions.into_iter().filter(|((_, r), _)| *r <= revision).peekable();
@@ -174,9 +181,51 @@ impl Past for NoPast {
     fn put(&self, _: &Entry, _: &Arc<Leaf>) {}
 }
 
+/// Notes at which point a visitor ended the walk: what lies behind it was not needed.
+struct Noting<'a> {
+    visitor: &'a mut dyn Visitor,
+    ended_at: Option<Time>,
+}
+
+impl Visitor for Noting<'_> {
+    fn stretch(&mut self, aggregate: &Aggregate) -> bool {
+        self.visitor.stretch(aggregate)
+    }
+
+    fn point(&mut self, point: &Point) -> ControlFlow<()> {
+        let flow = self.visitor.point(point);
+        self.ended_at = flow.is_break().then_some(point.time);
+        flow
+    }
+}
+
 impl Walk<'_> {
+    fn touching(&self, error: StoreError, extent: &Extent) -> StoreError {
+        error.touching(|| Touched { series: self.whose.text(), first: extent.first_key, last: extent.last_key })
+    }
+
+    fn check(&self, interval: &Interval) -> Result<(), StoreError> {
+        lost::check(self.lost, interval, self.revision, || self.whose.text())
+    }
+
+    /// Walks the points of the interval until the visitor ends it.
+    pub fn visit(&self, root: Option<&Entry>, interval: Interval, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
+        let mut noting = Noting { visitor, ended_at: None };
+        if let Some(root) = root {
+            let _ = self.walk(root, &interval, &mut noting)?;
+        }
+        let end = noting.ended_at.map_or(interval.end, Time::next);
+        self.check(&Interval::new(interval.start, end))
+    }
+
     /// What the points of the interval come to.
     pub fn span(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
+        self.check(&interval)?;
+        self.known(root, interval)
+    }
+
+    /// What the points of the interval that are known come to.
+    fn known(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
         let mut sum = Sum(crate::engine::block::Summing::new(self.kind, self.periods));
         if let Some(root) = root {
             let _ = self.walk(root, &interval, &mut sum)?;
@@ -187,17 +236,17 @@ impl Walk<'_> {
     /// The first point of the interval.
     pub fn first(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Point>, StoreError> {
         let mut first = First::default();
-        if let Some(root) = root {
-            let _ = self.walk(root, &interval, &mut first)?;
-        }
+        self.visit(root, interval, &mut first)?;
         Ok(first.0)
     }
 
     /// The last point before `t`.
     pub fn last_before(&self, root: Option<&Entry>, t: Time) -> Result<Option<Point>, StoreError> {
-        match self.span(root, Interval::new(Time::MIN, t))? {
-            None => Ok(None),
-            Some(sum) => self.first(root, Interval::new(sum.last_time, sum.last_time.next())),
-        }
+        let Some(sum) = self.known(root, Interval::new(Time::MIN, t))? else {
+            self.check(&Interval::new(Time::MIN, t))?;
+            return Ok(None);
+        };
+        self.check(&Interval::new(sum.last_time, t))?;
+        self.first(root, Interval::new(sum.last_time, sum.last_time.next()))
     }
 }

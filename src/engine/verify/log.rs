@@ -5,8 +5,8 @@ use super::folds::Folded;
 use super::{Go, Touches, Verifying};
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
-use crate::engine::effect::read_effect;
-use crate::store::{Position, Record};
+use crate::engine::effect::{read_effect, read_list};
+use crate::store::{self, Position, Record};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow::{self, Continue};
 
@@ -28,13 +28,25 @@ impl Verifying<'_> {
     pub(super) fn log(&mut self) -> ControlFlow<(), Logged> {
         let store = self.shared.loader.store().clone();
         let mut logged = Logged::default();
-        let mut faults = Vec::new();
-        let read = store.read_log(Position(0), &mut |position, record| {
+        let (mut faults, mut lost) = (Vec::new(), Vec::new());
+        let read = store.read_log(Position(0), &mut |position, read| {
             self.counts.records += 1;
-            for what in logged.take(position, &record) {
+            let (record, damage) = match read {
+                store::Logged::Whole(record) => (record, None),
+                store::Logged::Lost(record, damage) => (record, Some(damage)),
+                store::Logged::GivenUp => {
+                    logged.give_up(position);
+                    return;
+                }
+            };
+            for what in logged.take(position, &record, damage.is_some()) {
                 faults.push((format!("log record {}", position.0), Touches::component(&record.component), what));
             }
+            lost.extend(damage.map(|damage| (damage.into(), Touches::component(&record.component))));
         });
+        for (damage, touches) in lost {
+            self.damage(damage, Some(touches))?;
+        }
         for (record, touches, what) in faults {
             self.wrong(&record, Some(touches), what)?;
         }
@@ -66,7 +78,14 @@ impl Verifying<'_> {
 }
 
 impl Logged {
-    fn take(&mut self, position: Position, record: &Record) -> Vec<String> {
+    /// A record that was given up: revisions may be missing behind it.
+    fn give_up(&mut self, position: Position) {
+        let (first, _) = self.positions.unwrap_or((position, position));
+        self.positions = Some((first, position));
+        self.last.clear();
+    }
+
+    fn take(&mut self, position: Position, record: &Record, lost: bool) -> Vec<String> {
         let mut faults = Vec::new();
         let (first, last) = self.positions.unwrap_or((position, Position(position.0.wrapping_sub(1))));
         if position.0 != last.0.wrapping_add(1) {
@@ -78,20 +97,24 @@ impl Logged {
         if before.is_some_and(|before| record.record_time < before) {
             faults.push(format!("recorded time goes back to {}", record.record_time));
         }
-        let effect = match read_effect(&record.series, &record.body) {
-            Ok(effect) => effect,
+        let read = match lost {
+            // A list of format 1 does not say whether a definition was among it.
+            true => read_list(&record.series).map(|things| (things.is_none_or(|things| !things.is_empty()), None)),
+            false => read_effect(&record.series, &record.body).map(|effect| (effect.changes(), effect.memo)),
+        };
+        let (made, memo) = match read {
+            Ok(read) => read,
             Err(error) => {
                 faults.push(error.to_string());
                 return faults;
             }
         };
-        let made = effect.changes();
         self.first.entry(record.component.clone()).or_insert((record.revision, made, position));
         let before = self.last.insert(record.component.clone(), record.revision);
         if before.is_some_and(|before| record.revision != before + i64::from(made)) {
             faults.push(format!("revision {} does not follow", record.revision));
         }
-        self.ids.extend(effect.memo.map(|memo| memo.fingerprint));
+        self.ids.extend(memo.map(|memo| memo.fingerprint));
         faults
     }
 }

@@ -9,11 +9,12 @@ use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::{Interval, Time};
 use crate::engine::block::{Leaf, Row};
 use crate::engine::history::{VersionKey, read_run};
+use crate::engine::lost::Whose;
 use crate::engine::state::Series;
 use crate::engine::tree::child::{Body, Child, Place};
 use crate::engine::tree::walk::{NoPast, Walk};
 use crate::engine::tree::{Entry, Extent, gather};
-use crate::store::StoreError;
+use crate::store::{Damage, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow::Continue;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ struct Looked<'a> {
     /// The last block's last key.
     covered: Option<Time>,
     last: Option<Point>,
+    /// Some of it is lost: what is left need not keep the rules.
+    is_torn: bool,
 }
 
 impl Verifying<'_> {
@@ -83,7 +86,12 @@ impl Verifying<'_> {
             points: 0,
             covered: None,
             last: None,
+            is_torn: !series.lost.is_empty(),
         };
+        for lost in &series.lost {
+            let touches = looked.touches.between(lost.first, lost.last);
+            self.damage(lost.damage.clone().into(), Some(touches))?;
+        }
         if let Some(root) = &series.root {
             self.entry(root, &mut looked)?;
         }
@@ -96,6 +104,8 @@ impl Verifying<'_> {
             periods: metric.periods.as_deref(),
             revision,
             history: &series.history,
+            lost: &[],
+            whose: Whose { definition: metric.definition(), labels },
             loader: &self.shared.loader,
             past: &NoPast,
         };
@@ -144,7 +154,8 @@ impl Verifying<'_> {
             && !kept.columns.rows().eq(stored.columns.rows())
         {
             let (file, offset) = self.file_of(place);
-            return Err(StoreError::Damaged { file, offset, what: "the block differs from what is in memory".into() });
+            let what = "the block differs from what is in memory".to_string();
+            return Err(Damage { file, offset, what }.into());
         }
         Ok(stored)
     }
@@ -237,7 +248,7 @@ impl Looked<'_> {
             if time < extent.first_key || extent.last_key < time || !revisions.contains(&row.revision) {
                 faults.push(format!("the point at {time} lies outside the range of keys and revisions"));
             }
-            faults.extend(self.rules(&row.point));
+            faults.extend(self.rules(&row.point).filter(|_| !self.is_torn));
             if self.points.is_multiple_of(self.every) && self.every < u64::MAX {
                 self.instants.push((time, self.scans[0].clone()));
             }
@@ -255,7 +266,8 @@ impl Looked<'_> {
             return faults;
         }
         let keys = by_key(leaf, versions);
-        faults.extend(keys.iter().find_map(|(time, versions)| unlikely(*time, versions)));
+        let unlikely = keys.iter().find_map(|(time, versions)| unlikely(*time, versions));
+        faults.extend(unlikely.filter(|_| !self.is_torn));
         for (revision, scan) in &mut self.earlier {
             for versions in keys.values() {
                 if let Some((_, Some(point))) = versions.iter().rev().find(|(made, _)| made <= revision) {

@@ -40,7 +40,7 @@ impl<'a> One<'a> {
         }
         if self.stage == Stage::FirstReport {
             self.stage = Stage::Points;
-            if let Some(step) = self.first_report().filter(|step| step.after >= level) {
+            if let Some(step) = self.first_report()?.filter(|step| step.after >= level) {
                 return Ok(Some(step));
             }
         }
@@ -65,16 +65,17 @@ impl<'a> One<'a> {
         Some(Step { at: time, reached_after: None, reached_by: time, in_opening: true, before: None, after })
     }
 
-    fn first_report(&mut self) -> Option<Step> {
-        let first = self.ledger.whole().filter(|first| first.first_time < self.limit())?;
+    fn first_report(&mut self) -> Result<Option<Step>, StoreError> {
+        let Some(first) = self.ledger.first()?.filter(|first| first.first_time < self.limit()) else { return Ok(None) };
         let (at, before) = (first.first_time, self.total);
         let (amount, reached_after) = match self.ledger.lead()? {
-            Lead::Opening => (i128::from(first.first_value), None),
-            Lead::Step { amount, from } => (amount, Some(from)),
+            None => return Ok(None),
+            Some(Lead::Opening) => (i128::from(first.first_value), None),
+            Some(Lead::Step { amount, from }) => (amount, Some(from)),
         };
         let after = before.unwrap_or(0) + amount;
         (self.total, self.from) = (Some(after), at);
-        Some(Step { at, reached_after, reached_by: at, in_opening: reached_after.is_none(), before, after })
+        Ok(Some(Step { at, reached_after, reached_by: at, in_opening: reached_after.is_none(), before, after }))
     }
 
     fn reach_by_point(&mut self, level: i128) -> Result<Option<Step>, StoreError> {
@@ -82,7 +83,7 @@ impl<'a> One<'a> {
         let interval = Interval::new(self.from, self.limit());
         let Some(found) = self.ledger.series().reach(interval, level - before)? else { return Ok(None) };
         let point = found.point;
-        let is_first = self.total.is_none() && self.ledger.whole().is_some_and(|whole| whole.first_time == point.time);
+        let is_first = self.total.is_none() && self.ledger.first()?.is_some_and(|first| first.first_time == point.time);
         let after = before + found.after;
         (self.total, self.from) = (Some(after), point.time.next());
         Ok(Some(Step {

@@ -268,7 +268,7 @@ mod tests {
         }
         engine.fold().await.expect("folded");
         let view = engine.view(&metric.component(), AsOf::Now).await.expect("a view");
-        let series = view.metric(&metric).expect("it was made").series(&[]).expect("whole");
+        let series = view.metric(&metric).expect("whole").expect("it was made").series(&[]).expect("whole");
         series.into_iter().map(|series| Ledger::new(series, kind).expect("whole")).collect()
     }
 

@@ -64,7 +64,10 @@ impl Scene {
             Some(name) => Some(look(engine, name, as_of).await?),
             None => None,
         };
-        let metric = found.as_ref().zip(name.as_ref()).and_then(|((view, _), name)| view.metric(name));
+        let metric = match found.as_ref().zip(name.as_ref()) {
+            Some(((view, _), name)) => view.metric(name)?,
+            None => None,
+        };
         let definition = metric.as_ref().map(|metric| metric.definition.clone()).or_else(|| {
             let ((view, _), name) = found.as_ref().zip(name.as_ref())?;
             view.last_definition(name).filter(|_| deleted_too)

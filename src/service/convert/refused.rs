@@ -8,7 +8,7 @@ use crate::domain::time::Time;
 use crate::engine::ViewError;
 use crate::engine::batch::{Fault as EngineFault, FaultKind, Refused};
 use crate::service::fault::{Fault, Faults, Reason, cut};
-use crate::store::StoreError;
+use crate::store::{StoreError, Touched};
 use std::sync::Arc;
 
 /// How long to wait where the engine does not say.
@@ -107,14 +107,7 @@ pub fn view(error: &ViewError, field: &str) -> Fault {
 /// Something below failed.
 pub fn store(error: &StoreError) -> Fault {
     match error {
-        StoreError::Damaged { file, offset, what } => Fault::new(
-            Reason::StoreDamaged,
-            "",
-            format!("{} is damaged at byte {offset}: {}; restore it from a backup", cut(file), cut(what)),
-        )
-        .with("file", file)
-        .with("offset", offset)
-        .with("what", what),
+        StoreError::Damaged { file, offset, what, touched } => damaged(file, *offset, what, touched.as_deref()),
         StoreError::Format { file, found, known } => {
             let why = format!(
                 "{} has format {}; this milepost reads format {known}; use that version",
@@ -134,6 +127,21 @@ pub fn store(error: &StoreError) -> Fault {
             let why = format!("the disk failed, nothing is written until a restart: {}", cut(&cause));
             Fault::new(Reason::DiskFailed, "", why).with("cause", cause)
         }
+    }
+}
+
+/// Series names may be long: as much of one is told as the trailers hold.
+fn damaged(file: &str, offset: u64, what: &str, touched: Option<&Touched>) -> Fault {
+    let of = touched.map_or(String::new(), |t| format!(" (of {}, {} to {})", cut(&t.series), t.first, t.last));
+    let why = format!(
+        "{} is damaged at byte {offset}: {}{of}; restore it from a backup, or give it up with milepost repair",
+        cut(file),
+        cut(what)
+    );
+    let fault = Fault::new(Reason::StoreDamaged, "", why).with("file", file).with("offset", offset).with("what", what);
+    match touched {
+        Some(t) => fault.with("series", &t.series).with("first_time", t.first).with("last_time", t.last),
+        None => fault,
     }
 }
 

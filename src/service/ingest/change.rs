@@ -86,7 +86,12 @@ impl Ingest {
         let staying = self.definitions.stay().await;
         let view = self.view(&component).await?;
         let retry = self.is_retry(&component, request_id);
-        let there = view.metric(&name).map(|metric| metric.definition);
+        let metric = match view.metric(&name) {
+            // The engine refuses it too, once it knows that the batch is no retry.
+            Err(_) if retry => None,
+            metric => metric.map_err(|error| refused::store(&error))?,
+        };
+        let there = metric.as_ref().map(|metric| metric.definition.clone());
         let definition = there.or_else(|| if retry { view.last_definition(&name) } else { None });
         let change = match judge(definition.as_deref()) {
             Err(_) if retry => return Err(refused::reused().into()),
@@ -95,7 +100,7 @@ impl Ingest {
             Ok(None) => return Err(convert::not_found(&name, "metric").into()),
             Ok(Some(change)) => change,
         };
-        if let (false, Some(metric), Change::Retract { filters, what, .. }) = (retry, view.metric(&name), &change) {
+        if let (false, Some(metric), Change::Retract { filters, what, .. }) = (retry, metric, &change) {
             check_size(metric, filters.clone(), what.clone(), time).await?;
         }
         let batch = complete(Batch {

@@ -94,7 +94,7 @@ impl Ingest {
         let _staying = self.definitions.stay().await;
         let view = self.view(&component).await?;
         let retry = self.is_retry(&component, &request.request_id);
-        let metrics = metrics(&view, &component, &names, retry);
+        let metrics = metrics(&view, &component, &names, retry)?;
         let (asked, converted) = convert(request, metrics).await?;
         let converted = match converted {
             // a first answer had no fault, so this is another body
@@ -147,14 +147,20 @@ impl Ingest {
 }
 
 /// The metrics of the batch that are there; of a retry also those that were.
-fn metrics(view: &View, component: &ComponentName, names: &[MetricName], retry: bool) -> Metrics {
-    let of_component = names.iter().filter(|name| name.component() == *component);
-    let known = of_component.filter_map(|name| {
-        let there = view.metric(name).map(|metric| Known { definition: metric.definition, periods: metric.periods });
+fn metrics(view: &View, component: &ComponentName, names: &[MetricName], retry: bool) -> Result<Metrics, Faults> {
+    let mut known = Metrics::default();
+    for name in names.iter().filter(|name| name.component() == *component) {
+        let there = match view.metric(name) {
+            Err(_) if retry => None,
+            metric => metric.map_err(|error| refused::store(&error))?,
+        };
+        let there = there.map(|metric| Known { definition: metric.definition, periods: metric.periods });
         let was = || if retry { view.last_definition(name).map(Known::of) } else { None };
-        Some((name.to_string(), there.or_else(was)?))
-    });
-    known.collect()
+        if let Some(metric) = there.or_else(was) {
+            known.insert(name.to_string(), metric);
+        }
+    }
+    Ok(known)
 }
 
 /// Converts a small batch here, a large one beside the tasks that serve connections.

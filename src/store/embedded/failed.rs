@@ -1,6 +1,6 @@
 //! What the system said, as what the caller should do.
 
-use crate::store::StoreError;
+use crate::store::{Damage, StoreError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -9,13 +9,13 @@ pub fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) ->
     let file = path.display().to_string();
     move |error| match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => StoreError::Full { file },
-        ErrorKind::UnexpectedEof => StoreError::Damaged { file, offset: 0, what: "it ends too early".to_string() },
-        ErrorKind::NotFound => StoreError::Damaged { file, offset: 0, what: "it is missing".to_string() },
+        ErrorKind::UnexpectedEof => Damage { file, offset: 0, what: "it ends too early".to_string() }.into(),
+        ErrorKind::NotFound => Damage { file, offset: 0, what: "it is missing".to_string() }.into(),
         _ => StoreError::Io { operation, file, cause: error.to_string() },
     }
 }
 
 /// Names damage.
 pub fn damaged(path: &Path, offset: u64, what: impl Into<String>) -> StoreError {
-    StoreError::Damaged { file: path.display().to_string(), offset, what: what.into() }
+    Damage { file: path.display().to_string(), offset, what: what.into() }.into()
 }

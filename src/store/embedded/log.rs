@@ -11,7 +11,7 @@ use crate::disk::Disk;
 use crate::planted::{self, Bug};
 use crate::random::Random;
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::{Checked, Commit, Committed, Position, Record, StoreError};
+use crate::store::{Checked, Commit, Committed, Logged, Position, Record, StoreError};
 use record::{Kind, Place, put_mark, put_record, record_bytes};
 use recovery::{Home, Recovered, Stop, Weights, seal, too_new, walk};
 use segment::{FRAME_BYTES, HEADER_BYTES, Header, Segment};
@@ -181,16 +181,17 @@ impl Log {
     }
 
     /// See [`crate::store::Store::read_log`]. Costs reading the segments that hold something later than `after`.
-    pub fn read(&self, after: Position, each: &mut dyn FnMut(Position, Record)) -> Result<(), StoreError> {
+    pub fn read(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError> {
         let segments = self.shelf().segments.clone();
         for (i, segment) in segments.iter().enumerate() {
             if segments.get(i + 1).is_some_and(|next| next.header.first_position.0 <= after.0.saturating_add(1)) {
                 continue;
             }
             let bytes = segment.read(segment.end)?;
-            let walk = walk(&bytes, &segment.header, &mut |place, record, _| {
-                if place.position > after.0 {
-                    each(Position(place.position), record);
+            let walk = walk(&bytes, &segment.header, &mut |placed| {
+                let position = Position(placed.place.position);
+                if position > after {
+                    each(position, placed.logged(&segment.path));
                 }
             });
             match walk.stop {
@@ -220,7 +221,13 @@ impl Log {
                 Ok(_) => each(0, Some(damaged(&segment.path, 0, "the header is not what it was when it was opened")))?,
                 Err(error) => each(0, Some(error))?,
             }
-            let found = segment.read(segment.end).map(|bytes| walk(&bytes, &segment.header, &mut |_, _, _| {}));
+            let mut lost = Vec::new();
+            let found = segment.read(segment.end).map(|bytes| {
+                walk(&bytes, &segment.header, &mut |placed| {
+                    lost.extend(placed.lost.map(|what| damaged(&segment.path, placed.offset, what)));
+                })
+            });
+            lost.into_iter().try_for_each(|error| each(0, Some(error)))?;
             let wrong = match found {
                 Err(error) => Some(error),
                 Ok(walk) => match (walk.stop, segments.get(i + 1)) {

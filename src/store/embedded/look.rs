@@ -93,7 +93,12 @@ fn log(disk: &dyn Disk, dir: &Path, store: [u8; 16], each: &mut Checked) -> Cont
         let known = after.as_ref().filter(|next| next.header.before == number).map(|next| next.header.before_end);
         match segment.read(known.unwrap_or(segment.header.bytes).min(segment.header.bytes)) {
             Ok(bytes) => {
-                let walk = walk(&bytes, &segment.header, &mut |_, _, _| {});
+                let mut lost = Vec::new();
+                let walk = walk(&bytes, &segment.header, &mut |placed| {
+                    lost.extend(placed.lost.map(|what| damaged(&segment.path, placed.offset, what)));
+                });
+                // In the last segment it may be its torn end.
+                lost.into_iter().filter(|_| known.is_some()).try_for_each(|error| each(0, Some(error)))?;
                 // Where nothing says how far the log goes, a bad record may be its torn end.
                 let wrong = match (walk.stop, known) {
                     (Stop::Bad(what), Some(_)) => Some(damaged(&segment.path, walk.offset, what)),

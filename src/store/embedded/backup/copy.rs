@@ -119,11 +119,15 @@ pub fn copy_log(
     let mut files = Vec::with_capacity(segments.len());
     for (i, segment) in segments.iter().enumerate() {
         let mut bytes = segment.read(segment.end)?;
-        let mut last = None;
-        let walk = walk(&bytes, &segment.header, &mut |place, record, _| {
-            copying.made.revisions.insert(record.component, record.revision);
-            last = Some(Position(place.position));
+        let (mut last, mut lost) = (None, None);
+        let walk = walk(&bytes, &segment.header, &mut |placed| {
+            copying.made.revisions.insert(placed.record.component, placed.record.revision);
+            last = Some(Position(placed.place.position));
+            lost = lost.take().or(placed.lost.map(|what| damaged(&segment.path, placed.offset, what)));
         });
+        if let Some(error) = lost {
+            return Err(error.into());
+        }
         let follows = segments.get(i + 1).is_none_or(|next| next.header.first_position.0 == walk.next_position);
         match walk.stop {
             Stop::End if follows => {}

@@ -2,7 +2,7 @@
 //! only a torn tail.
 //!
 //! A group is written only after the one before it was synced. So a head whose group starts behind a bad record
-//! proves that the bad record was acknowledged: damage. Without such a head nothing from the bad record on was
+//! proves that the bad record was acknowledged: damage; where only its body is bad, it is carried on as lost. Without such a head nothing from the bad record on was
 //! answered, and it is cut. What the last group holds before that may never have been synced, though it can be
 //! read: it is copied into a new segment and synced before anything is served.
 
@@ -12,7 +12,7 @@ use crate::disk::Disk;
 use crate::planted::{self, Bug};
 use crate::random::{Random, array};
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::{Position, Record, StoreError};
+use crate::store::{Damage, Logged, Position, Record, StoreError};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -70,9 +70,36 @@ pub enum Stop {
     TooNew(u16),
 }
 
+/// A batch in its place.
+pub struct Placed {
+    /// Its place in the log.
+    pub place: Place,
+    /// Where in the segment.
+    pub offset: u64,
+    /// What it takes there.
+    pub bytes: u64,
+    /// The batch.
+    pub record: Record,
+    /// What is wrong, where its body is damaged.
+    pub lost: Option<String>,
+}
+
+impl Placed {
+    /// As it is read again from the segment at `path`.
+    pub fn logged(self, path: &Path) -> Logged {
+        match self.lost {
+            None => Logged::Whole(self.record),
+            Some(what) => {
+                let file = path.display().to_string();
+                Logged::Lost(self.record, Damage { file, offset: self.offset, what })
+            }
+        }
+    }
+}
+
 /// Goes through the batches of a segment's bytes, its header included, and stops at the first thing that is
-/// not a batch in its place. `each` gets the place, the batch and its bytes.
-pub fn walk(bytes: &[u8], header: &Header, each: &mut dyn FnMut(Place, Record, u64)) -> Walk {
+/// not a batch in its place.
+pub fn walk(bytes: &[u8], header: &Header, each: &mut dyn FnMut(Placed)) -> Walk {
     let mut walk = Walk {
         offset: HEADER_BYTES as u64,
         stop: Stop::End,
@@ -81,8 +108,9 @@ pub fn walk(bytes: &[u8], header: &Header, each: &mut dyn FnMut(Place, Record, u
         group_start: HEADER_BYTES as u64,
     };
     while (walk.offset as usize) < bytes.len() {
-        let entry = match record::read(&bytes[walk.offset as usize..], header.salt) {
-            Found::Whole(entry) => entry,
+        let (entry, lost) = match record::read(&bytes[walk.offset as usize..], header.salt) {
+            Found::Whole(entry) => (entry, None),
+            Found::Lost(entry, what) => (entry, Some(what)),
             Found::TooNew(version) => return Walk { stop: Stop::TooNew(version), ..walk },
             Found::Head(_, what) => return Walk { stop: Stop::Bad(what), ..walk },
             Found::Nothing => {
@@ -97,7 +125,7 @@ pub fn walk(bytes: &[u8], header: &Header, each: &mut dyn FnMut(Place, Record, u
             walk.offset > HEADER_BYTES as u64 && place.group == walk.group && place.group_start == walk.group_start;
         match record {
             Some(record) if place.position == walk.next_position && (opens_group || goes_on) => {
-                each(place, record, taken);
+                each(Placed { place, offset: walk.offset, bytes: taken, record, lost });
                 walk.next_position += 1;
                 (walk.group, walk.group_start) = (place.group, place.group_start);
                 walk.offset += taken;
@@ -132,15 +160,17 @@ impl Home<'_> {
         }
         let last_bytes = last.read(last.header.bytes)?;
         let mut found = Vec::new();
-        let walk = walk(&last_bytes, &last.header, &mut |place, record, bytes| found.push((place, record, bytes)));
-        self.check_tail(last, &last_bytes, &walk)?;
-        let kept = match planted::is(Bug::ServeUnsyncedTail) {
-            true => found.len(),
-            false => found.partition_point(|(place, _, _)| place.group < walk.group),
+        let mut walk = walk(&last_bytes, &last.header, &mut |placed| found.push(placed));
+        self.check_tail(last, &last_bytes, &mut walk, &mut found)?;
+        let of_last = found.partition_point(|placed| placed.place.group < walk.group);
+        let copied = match found[of_last..].iter().any(|placed| placed.lost.is_some()) {
+            // Only what is proven to be synced is carried as lost: it stays where it is.
+            true => Vec::new(),
+            false if planted::is(Bug::ServeUnsyncedTail) => Vec::new(),
+            false => found.split_off(of_last),
         };
-        let copied = found.split_off(kept);
-        weights.extend(found.iter().map(|(place, _, bytes)| (Position(place.position), *bytes)));
-        let copied: Vec<Record> = copied.into_iter().map(|(_, record, _)| record).collect();
+        weights.extend(found.iter().map(|placed| (Position(placed.place.position), placed.bytes)));
+        let copied: Vec<Record> = copied.into_iter().map(|placed| placed.record).collect();
         self.start_anew(segments, weights, walk, copied, reach, opening_bytes)
     }
 
@@ -222,8 +252,8 @@ impl Home<'_> {
     /// A segment with another after it holds good records up to where that one says, and they lead up to its own.
     fn check_whole(&self, segment: &Segment, after: &Header, weights: &mut Weights) -> Result<(), StoreError> {
         let bytes = segment.read(segment.end)?;
-        let walk = walk(&bytes, &segment.header, &mut |place, _, bytes| {
-            weights.push_back((Position(place.position), bytes));
+        let walk = walk(&bytes, &segment.header, &mut |placed| {
+            weights.push_back((Position(placed.place.position), placed.bytes));
         });
         match walk.stop {
             Stop::End if walk.next_position == after.first_position.0 => Ok(()),
@@ -234,27 +264,57 @@ impl Home<'_> {
         }
     }
 
-    /// The last segment may end in a torn tail, but not before something that proves more.
-    fn check_tail(&self, last: &Segment, bytes: &[u8], walk: &Walk) -> Result<(), StoreError> {
-        if let Stop::Mark(Kind::Next, place) = walk.stop {
-            return Err(damaged(
-                &segment_path(self.dir, place.position),
-                0,
-                "it is missing, and the log goes on in it",
-            ));
+    /// The last segment may end in a torn tail, but not before something that proves more. What is cut off is taken
+    /// from `walk` and `found`.
+    fn check_tail(
+        &self,
+        last: &Segment,
+        bytes: &[u8],
+        walk: &mut Walk,
+        found: &mut Vec<Placed>,
+    ) -> Result<(), StoreError> {
+        match walk.stop {
+            Stop::TooNew(version) => return Err(too_new(last, version)),
+            Stop::Mark(Kind::Next, place) => {
+                let path = segment_path(self.dir, place.position);
+                return Err(damaged(&path, 0, "it is missing, and the log goes on in it"));
+            }
+            _ => {}
         }
-        if let Stop::TooNew(version) = walk.stop {
-            return Err(too_new(last, version));
-        }
-        let proof = (walk.offset as usize..bytes.len())
+        // The latest place that a head from here on proves to have been synced.
+        let proven = (walk.offset as usize..bytes.len())
             .step_by(ALIGN_BYTES)
-            .filter_map(|offset| record::read_head(&bytes[offset..], last.header.salt))
-            .any(|head| head.is_ok_and(|head| head.place.group_start > walk.offset));
-        match &walk.stop {
-            Stop::Bad(what) if proof => Err(damaged(&last.path, walk.offset, what.as_str())),
-            _ if proof => Err(damaged(&last.path, walk.offset, "a group is missing before others")),
-            _ => Ok(()),
+            .filter_map(|offset| record::read_head(&bytes[offset..], last.header.salt)?.ok())
+            .map(|head| head.place.group_start)
+            .max()
+            .filter(|_| !planted::is(Bug::CutDamage));
+        if proven.is_some_and(|start| start > walk.offset) {
+            return Err(match &walk.stop {
+                Stop::Bad(what) => damaged(&last.path, walk.offset, what.as_str()),
+                _ => damaged(&last.path, walk.offset, "a group is missing before others"),
+            });
         }
+        let is_cut = |placed: &Placed| {
+            let last_group = placed.place.group == walk.group || planted::is(Bug::CutDamage);
+            placed.lost.is_some() && last_group && proven.is_none_or(|start| start <= placed.offset)
+        };
+        if let Some(cut) = found.iter().position(is_cut) {
+            let placed = &mut found[cut];
+            (walk.offset, walk.next_position) = (placed.offset, placed.place.position);
+            walk.stop = Stop::Bad(placed.lost.take().unwrap_or_default());
+            found.truncate(cut);
+            (walk.group, walk.group_start) = match found.last() {
+                Some(placed) => (placed.place.group, placed.place.group_start),
+                None => (last.header.first_group.wrapping_sub(1), HEADER_BYTES as u64),
+            };
+        }
+        if let Stop::Bad(what) = &walk.stop
+            && bytes[walk.offset as usize..].iter().any(|byte| *byte != 0)
+        {
+            let (file, offset) = (last.path.display(), walk.offset);
+            tracing::warn!(%file, offset, what, "the log's tail was torn, or its last group is damaged: it is cut off");
+        }
+        Ok(())
     }
 
     /// Starts a new segment with the last group's good records, synced, and lets go of what it replaces.

@@ -1,0 +1,255 @@
+//! What is lost, and giving it up: afterwards the store is whole again, and answers as if the lost had never been.
+//!
+//! It works on a store that nobody serves. What is given up is named first; then one fold is written in which the
+//! series go on without it, so that a crash leaves either what was there before or all of it done.
+
+use super::Settings;
+use super::block::{Columns, Leaf};
+use super::committer::State;
+use super::effect::{Deed, Effect, write_effect};
+use super::fold::{Fold, Folded};
+use super::lost::{Lost, series_text};
+use super::open::{Opened, open};
+use super::state::{Component, Metric, Series};
+use super::tree::apply::nodes;
+use super::tree::child::{Body, Child, Loader};
+use super::tree::{Entry, Extent};
+use crate::clock::Clock;
+use crate::domain::name::{ComponentName, MetricName};
+use crate::domain::point::Labels;
+use crate::domain::time::Time;
+use crate::store::{Commit, Committed, Damage, Record, Store, StoreError};
+use std::fmt;
+use std::sync::Arc;
+
+/// Something that is lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Loss {
+    /// Where the damage is.
+    pub damage: Damage,
+    /// The series, the metric, or the component that it touches.
+    pub of: String,
+    /// The first and the last key touched; None: no key, or all of them.
+    pub keys: Option<(Time, Time)>,
+    /// The first revision that rests on it.
+    pub revision: i64,
+    /// It can be given up. What cannot is to be restored from a backup.
+    pub can_be_given_up: bool,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Damage { file, offset, what } = &self.damage;
+        write!(f, "{}, ", self.of)?;
+        match self.keys {
+            Some((first, last)) => write!(f, "{first} to {last}")?,
+            None => write!(f, "all of it")?,
+        }
+        write!(f, ", from revision {} on: {file} is damaged at byte {offset}: {what}", self.revision)
+    }
+}
+
+/// A store being put right.
+pub struct Repair {
+    loader: Arc<Loader>,
+    settings: Settings,
+    opened: Opened,
+    losses: Vec<Loss>,
+}
+
+impl Repair {
+    /// Looks at everything. Costs reading all blocks and runs once.
+    pub fn look(store: Arc<dyn Store>, clock: &dyn Clock, settings: Settings) -> Result<Repair, StoreError> {
+        let loader = Arc::new(Loader::new(store, settings.cache_bytes_max));
+        let opened = open(&loader, &settings, clock.now())?;
+        let mut repair = Repair { loader, settings, opened, losses: Vec::new() };
+        for component in State::clone(&repair.opened.state).values() {
+            repair.component(component)?;
+        }
+        Ok(repair)
+    }
+
+    /// What is lost, by component and series.
+    pub fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
+    fn component(&mut self, component: &Component) -> Result<(), StoreError> {
+        if let Some(StoreError::Damaged { file, offset, what, .. }) = &component.damaged {
+            let damage = Damage { file: file.clone(), offset: *offset, what: what.clone() };
+            let (of, revision) = (component.name.to_string(), component.revision);
+            self.losses.push(Loss { damage, of, keys: None, revision, can_be_given_up: false });
+            return Ok(());
+        }
+        for metric in &component.lost {
+            self.lost(metric.name.to_string(), &metric.lost);
+        }
+        for metric in component.metrics.values() {
+            for stored in &metric.stored_changes {
+                if let Some(damage) = damage(self.loader.store().read_frame(stored.at).map(drop))? {
+                    let of = format!("ListChanges of {}", metric.definition().name);
+                    let revision = stored.first_revision;
+                    self.losses.push(Loss { damage, of, keys: None, revision, can_be_given_up: false });
+                }
+            }
+            for series in metric.series.values() {
+                self.series(component, metric, series)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, of: String, lost: &Lost) {
+        let keys = (!lost.is_whole()).then_some((lost.first, lost.last));
+        let (damage, revision) = (lost.damage.clone(), lost.revision);
+        self.losses.push(Loss { damage, of, keys, revision, can_be_given_up: true });
+    }
+
+    /// What is lost of a series; damaged blocks and runs leave it at once, in memory.
+    fn series(&mut self, component: &Component, metric: &Arc<Metric>, series: &Series) -> Result<(), StoreError> {
+        let definition = metric.definition();
+        let of = series_text(&definition.name, &definition.label_names, &series.labels);
+        for lost in &series.lost {
+            self.lost(of.clone(), lost);
+        }
+        let mut found = Vec::new();
+        let mut leaves = Vec::new();
+        if let Some(root) = &series.root {
+            self.leaves(root, &mut leaves, &mut found)?;
+        }
+        let torn = !found.is_empty();
+        let mut runs = series.history.runs.clone();
+        let mut versions = series.history.recent.clone();
+        let mut torn_past = false;
+        for run in &series.history.runs {
+            match super::history::read_run(run, &self.loader) {
+                Ok(read) => versions.extend(read),
+                Err(error) => {
+                    let extent = Extent {
+                        first_key: run.first_key,
+                        last_key: run.last_key,
+                        lowest_revision: 1,
+                        highest_revision: component.revision,
+                    };
+                    found.extend(damage(Err(error))?.map(|damage| (damage, extent)));
+                    torn_past = true;
+                }
+            }
+        }
+        for (damage, extent) in found {
+            let (keys, revision) = (Some((extent.first_key, extent.last_key)), extent.lowest_revision);
+            self.losses.push(Loss { damage, of: of.clone(), keys, revision, can_be_given_up: true });
+        }
+        if torn_past {
+            runs.clear();
+        }
+        if torn || torn_past || !series.lost.is_empty() {
+            let name = definition.name.clone();
+            self.change(&component.name, &name, &series.labels, |kind_of, settings, series| {
+                series.lost.clear();
+                if torn {
+                    series.root = rebuilt(kind_of, leaves, settings);
+                }
+                if torn_past {
+                    (series.history.runs, series.history.recent, series.history.anew) = (runs, versions, true);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// The blocks below an entry; in place of a damaged one an empty one of the same keys.
+    fn leaves(
+        &self,
+        entry: &Entry,
+        into: &mut Vec<Entry>,
+        found: &mut Vec<(Damage, Extent)>,
+    ) -> Result<(), StoreError> {
+        match self.loader.load(&entry.child) {
+            Ok(Body::Node(children)) => children.iter().try_for_each(|child| self.leaves(child, into, found)),
+            Ok(Body::Leaf(_)) => {
+                into.push(entry.clone());
+                Ok(())
+            }
+            Err(error) => {
+                found.extend(damage(Err(error))?.map(|damage| (damage, entry.extent)));
+                let empty = Child::fresh(Body::Leaf(Arc::new(Leaf::new(Columns::default()))));
+                into.push(Entry { extent: entry.extent, sum: None, child: empty });
+                Ok(())
+            }
+        }
+    }
+
+    fn change(
+        &mut self,
+        component: &ComponentName,
+        name: &MetricName,
+        labels: &Labels,
+        change: impl FnOnce(crate::domain::definition::Kind, &Settings, &mut Series),
+    ) {
+        self.opened.dirty.components.entry(component.clone()).or_default().insert((name.clone(), labels.clone()));
+        let component = self.opened.state.get_mut(component).expect("it was just looked at");
+        let metric = Arc::make_mut(component).metrics.get_mut(name).expect("it was just looked at");
+        let metric = Arc::make_mut(metric);
+        let kind = metric.definition().kind;
+        let series = metric.series.get_mut(labels).expect("it was just looked at");
+        change(kind, &self.settings, Arc::make_mut(series));
+    }
+
+    /// Goes on without what is lost, for good. The index is not closed: it is built anew when the store is opened.
+    /// Refused where a component as a whole is damaged: nothing is changed then.
+    pub fn give_up(mut self) -> Result<(), StoreError> {
+        if let Some(error) = &self.opened.damaged {
+            return Err(error.clone());
+        }
+        let names: Vec<ComponentName> =
+            self.opened.state.values().filter(|c| !c.lost.is_empty()).map(|c| c.name.clone()).collect();
+        for name in names {
+            let component = self.opened.state.get_mut(&name).expect("it was just found");
+            Arc::make_mut(component).lost.clear();
+            self.opened.dirty.components.entry(name).or_default();
+        }
+        let Some(first) = self.opened.dirty.components.keys().next().cloned() else { return Ok(()) };
+        let component = self.opened.state.get(&first).expect("what is dirty is there").clone();
+        let nobody: Arc<str> = "".into();
+        let nothing = Effect { memo: None, who: nobody.clone(), reason: nobody, added: false, deed: Deed::Nothing };
+        let (series, body) = write_effect(&nothing);
+        let record = Record {
+            component: first.clone(),
+            record_time: self.opened.last_record_time,
+            revision: component.revision,
+            counts: [0; 3],
+            series: series.into(),
+            body: body.into(),
+        };
+        // A place in the log beyond all that is lost, for the fold to reach.
+        let store = self.loader.store().clone();
+        let commit = Commit { component: first, judged_at: component.position, records: vec![record] };
+        let through = match store.commit(&[commit])?.pop() {
+            Some(Committed::Done(positions)) => positions.last().copied().unwrap_or(self.opened.last_position),
+            _ => unreachable!("an embedded store loses no race"),
+        };
+        let fold = Fold { state: self.opened.state, dirty: self.opened.dirty, through, memtable_bytes: 0 };
+        match fold.run(&self.loader, &self.settings) {
+            Folded::Done(_) => store.trim(through),
+            Folded::Failed { error, .. } => Err(error),
+        }
+    }
+}
+
+/// Damage of what was read; other errors end the repair.
+fn damage(read: Result<(), StoreError>) -> Result<Option<Damage>, StoreError> {
+    match read {
+        Ok(()) => Ok(None),
+        Err(StoreError::Damaged { file, offset, what, .. }) => Ok(Some(Damage { file, offset, what })),
+        Err(error) => Err(error),
+    }
+}
+
+/// A tree of these blocks.
+fn rebuilt(kind: crate::domain::definition::Kind, mut level: Vec<Entry>, settings: &Settings) -> Option<Entry> {
+    while level.len() > 1 {
+        level = nodes(kind, level, settings.node_children_max, true);
+    }
+    level.pop()
+}

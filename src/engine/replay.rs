@@ -1,0 +1,145 @@
+//! What the log has beyond the folds: outcomes are applied, nothing is judged again. What is damaged is carried on as
+//! lost, and the rest goes on around it.
+
+use super::Settings;
+use super::batch::Ack;
+use super::codec::Undecodable;
+use super::committer::remembered;
+use super::effect::{Around, Effect, apply_lost, read_effect};
+use super::open::Opened;
+use super::state::{BatchFacts, Component};
+use super::tree::child::Loader;
+use crate::domain::name::ComponentName;
+use crate::planted::{self, Bug};
+use crate::store::{Damage, Logged, Position, Record, StoreError};
+use std::sync::Arc;
+
+/// Goes through the log.
+pub struct Replay<'a> {
+    /// What is made of it.
+    pub opened: &'a mut Opened,
+    /// Reads children.
+    pub loader: &'a Arc<Loader>,
+    /// Sizes.
+    pub settings: &'a Settings,
+    /// A record was given up: revisions may be missing.
+    given_up: bool,
+}
+
+impl<'a> Replay<'a> {
+    /// Nothing yet.
+    pub fn new(opened: &'a mut Opened, loader: &'a Arc<Loader>, settings: &'a Settings) -> Replay<'a> {
+        Replay { opened, loader, settings, given_up: false }
+    }
+
+    /// All of it.
+    pub fn run(mut self) -> Result<(), StoreError> {
+        let mut failed = None;
+        let from = if planted::is(Bug::OverlayTwice) { Position(0) } else { self.opened.folded };
+        self.loader.store().clone().read_log(from, &mut |position, logged| {
+            if failed.is_none()
+                && let Err(error) = self.take(position, logged)
+            {
+                failed = Some(error);
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn take(&mut self, position: Position, logged: Logged) -> Result<(), StoreError> {
+        self.opened.last_position = position;
+        match logged {
+            Logged::Whole(record) => self.apply(position, &record),
+            Logged::Lost(record, damage) => self.lose(position, &record, damage),
+            Logged::GivenUp => {
+                self.given_up = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// The component to be changed; None: it is damaged, and waits.
+    fn component(&mut self, record: &Record) -> Option<Component> {
+        self.opened.last_record_time = self.opened.last_record_time.max(record.record_time);
+        let there = self.opened.state.get(&record.component);
+        let mut component = there.map_or_else(|| Component::new(record.component.clone()), |c| (**c).clone());
+        while self.given_up && component.revision + 1 < record.revision {
+            component.revision += 1;
+            let (record_time, nobody): (_, Arc<str>) = (record.record_time, "".into());
+            component.batches.push_back(BatchFacts { record_time, who: nobody.clone(), reason: nobody, added: false });
+        }
+        component.damaged.is_none().then_some(component)
+    }
+
+    fn put(&mut self, position: Position, mut component: Component, record: &Record) -> Result<(), StoreError> {
+        if component.revision != record.revision {
+            return Err(bad(position, "its revision does not follow"));
+        }
+        component.position = position;
+        self.opened.state.insert(record.component.clone(), Arc::new(component));
+        Ok(())
+    }
+
+    /// The component waits, for what is damaged cannot be told apart from the rest of it.
+    fn damaged(&mut self, mut component: Component, error: StoreError) {
+        tracing::error!(%error, component = %component.name, "a component is damaged and not served");
+        component.damaged = Some(error);
+        self.opened.state.insert(component.name.clone(), Arc::new(component));
+    }
+
+    fn apply(&mut self, position: Position, record: &Record) -> Result<(), StoreError> {
+        let Some(mut component) = self.component(record) else { return Ok(()) };
+        let effect = read_effect(&record.series, &record.body).map_err(|e| undecodable(position, e))?;
+        let mut around = Around {
+            settings: self.settings,
+            loader: self.loader,
+            replaced_nodes: &mut self.opened.dirty.replaced_nodes,
+            bytes_added: 0,
+        };
+        match effect.apply(&mut component, record.record_time, &mut around) {
+            Err(error @ StoreError::Damaged { .. }) => {
+                self.damaged(component, error);
+                return Ok(());
+            }
+            applied => applied?,
+        }
+        self.opened.memtable_bytes += around.bytes_added;
+        self.opened.dirty.note(&effect, &record.component);
+        self.remember(&record.component, &effect, record);
+        self.put(position, component, record)
+    }
+
+    fn remember(&mut self, component: &ComponentName, effect: &Effect, record: &Record) {
+        let Some(memo) = &effect.memo else { return };
+        let [accepted, unchanged, corrected] = record.counts;
+        let revision = record.revision;
+        let ack = Ack { revision, accepted, unchanged, corrected, replayed: false, definition: None };
+        let first = remembered(memo, &ack, record.record_time);
+        self.opened.ids.insert(memo.fingerprint, &first);
+        self.opened.dirty.ids.push((component.clone(), memo.fingerprint, first));
+    }
+
+    fn lose(&mut self, position: Position, record: &Record, damage: Damage) -> Result<(), StoreError> {
+        let Some(mut component) = self.component(record) else { return Ok(()) };
+        let error = StoreError::from(damage.clone());
+        match apply_lost(&mut component, record, &damage).map_err(|e| undecodable(position, e))? {
+            None => {
+                self.damaged(component, error);
+                Ok(())
+            }
+            Some(keys) => {
+                tracing::error!(%error, component = %component.name, revision = record.revision, "a batch is lost");
+                self.opened.dirty.note_lost(keys, &record.component);
+                self.put(position, component, record)
+            }
+        }
+    }
+}
+
+fn undecodable(position: Position, error: Undecodable) -> StoreError {
+    error.in_file(format!("log record {}", position.0))
+}
+
+fn bad(position: Position, what: &str) -> StoreError {
+    Damage { file: format!("log record {}", position.0), offset: 0, what: what.to_string() }.into()
+}

@@ -1,0 +1,23 @@
+//! The harnesses of this folder are held to what they must catch: with a bug planted they fail.
+
+use milepost::planted::Bug;
+use std::process::Command;
+
+/// Whether a test of this binary passes with a bug planted (None: without one).
+fn passes(test: &str, bug: Option<Bug>) -> bool {
+    let mut child = Command::new(std::env::current_exe().expect("this binary"));
+    child.args([test, "--exact"]).env("MILEPOST_PLANTED", bug.map_or(String::new(), |bug| format!("{bug:?}")));
+    let output = child.output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("running 1 test"), "there is a test {test}: {text}");
+    output.status.success()
+}
+
+#[test]
+fn damage_that_is_cut_folded_away_or_not_looked_at_is_caught() {
+    let test = "lost::what_is_lost_is_refused_and_the_rest_is_served";
+    assert!(passes(test, None));
+    for bug in [Bug::CutDamage, Bug::FoldDamageAway, Bug::IgnoreRecordCrc] {
+        assert!(!passes(test, Some(bug)), "{bug:?} is caught");
+    }
+}
