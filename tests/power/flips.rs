@@ -15,7 +15,8 @@ use milepost::store::embedded::folds::Folds;
 use milepost::store::embedded::folds::file::{FRAME_HEAD_BYTES, SEAL_BYTES, Seal, Spot, read_directory};
 use milepost::store::embedded::format;
 use milepost::store::embedded::index::value::{CHUNK_BYTES_MAX, Stored, chunk_key, decode_chunk, encode_chunk};
-use milepost::store::embedded::log::record::{self, Entry, Found, Place};
+use milepost::store::embedded::log::record::{self, Found};
+use milepost::store::embedded::log::recovery::walk;
 use milepost::store::embedded::log::segment::{HEADER_BYTES, Header, Segment, segment_number};
 use milepost::store::{FrameRef, Line, Record, StoreError};
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ struct Victim {
     /// The last segment of the log: its name, its bytes, its header, and where it ends.
     segment: (PathBuf, Vec<u8>, Header, usize),
     /// Its records: where each starts, what it takes, what it says.
-    records: BTreeMap<usize, Kept>,
+    records: BTreeMap<usize, (usize, Record)>,
     /// The largest fold file and its frames.
     fold: (PathBuf, Vec<u8>, Seal),
     frames: Vec<(FrameRef, Spot, Bytes)>,
@@ -42,14 +43,6 @@ struct Victim {
     last_group: usize,
     before_last: Oracle,
     store: [u8; 16],
-}
-
-/// A batch of the log.
-struct Kept {
-    place: Place,
-    /// What it takes in the segment.
-    bytes: usize,
-    record: Record,
 }
 
 /// What flips came to.
@@ -100,25 +93,17 @@ fn victim(seed: u64, bytes: usize) -> Victim {
     let store = format::read(&process, &Path::new(ROOT).join("data")).expect("it is whole").expect("a store");
     let number = segment_number(&name_of(&path)).expect("a segment");
     let header = Segment::open(&process, &Path::new(ROOT).join("data/log"), number, store).expect("it is whole").header;
-    let (records, last_group) = read_records(&content, &header);
+    let mut records = BTreeMap::new();
+    let mut offset = HEADER_BYTES;
+    let walked = walk(&content, &header, &mut |placed| {
+        records.insert(offset, (placed.bytes as usize, placed.record));
+        offset += placed.bytes as usize;
+    });
     let fold = largest_fold(&machine).expect("a fold");
     let (seal, frames, lines) = read_fold(&process, &fold.0, store);
+    let last_group = walked.group_start as usize;
     let (segment, fold) = ((path, content, header, end), (fold.0, fold.1, seal));
     Victim { machine, segment, records, fold, frames, lines, last_group, before_last, store }
-}
-
-/// The batches of a segment, each where it starts, and where the last group does.
-fn read_records(bytes: &[u8], header: &Header) -> (BTreeMap<usize, Kept>, usize) {
-    let (mut records, mut last_group) = (BTreeMap::new(), HEADER_BYTES);
-    let mut offset = HEADER_BYTES;
-    while let Found::Whole(Entry { head, record: Some(record), bytes: taken }) =
-        record::read(&bytes[offset..], header.salt)
-    {
-        last_group = head.place.group_start as usize;
-        records.insert(offset, Kept { place: head.place, bytes: taken, record });
-        offset += taken;
-    }
-    (records, last_group)
 }
 
 fn is_segment(path: &Path) -> bool {
@@ -160,17 +145,28 @@ impl Victim {
         for bit in 0..((end + 512).min(content.len()) * 8) {
             let at = bit / 8;
             bytes[at] ^= 1 << (bit % 8);
-            let before = self.records.range(..=at).next_back().filter(|(start, kept)| at < *start + kept.bytes);
-            let believed = match before {
+            let believed = match self.records.range(..=at).next_back().filter(|(start, (taken, _))| at < *start + taken)
+            {
                 _ if at < HEADER_BYTES => self.believes_header(&process, &bytes),
-                Some((start, kept)) => kept.is_read(&bytes[*start..], header),
+                Some((start, (_, record))) => match record::read(&bytes[*start..], header.salt) {
+                    Found::Whole(entry) => {
+                        assert_eq!(entry.record.as_ref(), Some(record), "bit {bit} of a record");
+                        true
+                    }
+                    Found::Lost(entry, _) => {
+                        let lost = Record { body: Bytes::new(), ..record.clone() };
+                        assert_eq!(entry.record, Some(lost), "bit {bit} of a lost record");
+                        false
+                    }
+                    Found::Head(..) | Found::Nothing | Found::TooNew(_) => false,
+                },
                 // Behind the last record stands an empty group, or nothing.
                 None => match record::read(&bytes[at / 64 * 64..], header.salt) {
                     Found::Whole(entry) => {
                         assert!(entry.record.is_none(), "bit {bit} makes no record");
                         true
                     }
-                    _ => false,
+                    Found::Lost(..) | Found::Head(..) | Found::Nothing | Found::TooNew(_) => false,
                 },
             };
             judged.count(believed, at >= self.last_group);
@@ -297,9 +293,15 @@ impl Victim {
     fn damage(&self, random: &SeededRandom) -> bool {
         let (_, content, header, _) = &self.segment;
         let (bytes, cut) = damaged(content, random);
-        let is_there =
-            |(start, kept): (&usize, &Kept)| bytes.get(*start..).is_some_and(|rest| kept.is_read(rest, header));
-        let changed = !self.records.iter().all(is_there);
+        let mut expected = self.records.values().map(|(_, record)| record);
+        let mut lost = false;
+        walk(&bytes, header, &mut |placed| {
+            let written = expected.next().expect("no record more").clone();
+            let body = if placed.lost.is_some() { Bytes::new() } else { written.body.clone() };
+            assert_eq!(placed.record, Record { body, ..written }, "a record is another");
+            lost |= placed.lost.is_some();
+        });
+        let changed = lost || expected.next().is_some();
         let (path, content, _) = &self.fold;
         let (bytes, _) = damaged(content, random);
         self.machine.disk.with_content(path, |found| found.clone_from(&bytes));
@@ -317,19 +319,6 @@ impl Victim {
         }
         self.machine.disk.with_content(path, |found| found.clone_from(content));
         changed || cut || refused > 0
-    }
-}
-
-impl Kept {
-    /// Whether it is read: as it is, or not at all. (One that belongs elsewhere is known by its place.)
-    fn is_read(&self, bytes: &[u8], header: &Header) -> bool {
-        match record::read(bytes, header.salt) {
-            Found::Whole(entry) if entry.head.place == self.place => {
-                assert_eq!(entry.record.as_ref(), Some(&self.record), "a record is another");
-                true
-            }
-            _ => false,
-        }
     }
 }
 
