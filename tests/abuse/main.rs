@@ -4,6 +4,8 @@
 //! A row is a line `Service/Method REQUEST` (protobuf JSON, or `hex:` and bytes), and below it, indented, what is
 //! told. `UPDATE_EXPECT=1 cargo test --test abuse` writes down what is told now; read what changed.
 
+#[path = "../service/bytes_codec.rs"]
+mod bytes_codec;
 #[path = "../service/harness.rs"]
 mod harness;
 

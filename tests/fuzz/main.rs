@@ -7,6 +7,8 @@
 //! They are bolero's targets, so `cargo bolero test <target>` guides them by coverage where its engines can be built.
 
 mod bend;
+#[path = "../service/bytes_codec.rs"]
+mod bytes_codec;
 mod corpus;
 mod engine_formats;
 mod files;

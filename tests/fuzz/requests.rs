@@ -11,7 +11,6 @@ use std::{
     sync::{Arc, LazyLock, OnceLock},
 };
 
-use bytes::{Buf, BufMut};
 use milepost::{
     clock::ManualClock,
     engine::Engine,
@@ -28,13 +27,11 @@ use milepost::{
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor};
 use tokio::{runtime::Runtime, sync::watch};
-use tonic::{
-    Code, Request, Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-};
+use tonic::{Code, Request, Status};
 
 use crate::{
     bend::bent,
+    bytes_codec::BytesCodec,
     samples::{NOW, small},
 };
 
@@ -221,44 +218,4 @@ pub fn check(input: &[u8]) -> bool {
 pub fn inputs() -> Vec<Vec<u8>> {
     let one = |(i, method): (usize, &MethodDescriptor)| [&[i as u8, 0][..], &samples(method)[0]].concat();
     methods().iter().enumerate().map(one).collect()
-}
-
-/// Messages as the bytes they are.
-#[derive(Clone, Copy, Default)]
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = BytesCodec;
-    type Decoder = BytesCodec;
-
-    fn encoder(&mut self) -> BytesCodec {
-        BytesCodec
-    }
-
-    fn decoder(&mut self) -> BytesCodec {
-        BytesCodec
-    }
-}
-
-impl Encoder for BytesCodec {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put_slice(&item);
-        Ok(())
-    }
-}
-
-impl Decoder for BytesCodec {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        let mut bytes = vec![0; buffer.remaining()];
-        buffer.copy_to_slice(&mut bytes);
-        Ok(Some(bytes))
-    }
 }

@@ -1,5 +1,6 @@
 //! The services, over real sockets, against the contract.
 
+mod bytes_codec;
 mod catalog;
 mod conversion;
 mod disk;
