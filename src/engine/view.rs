@@ -189,7 +189,7 @@ impl View {
     /// All metrics there are now, by name. Refused where one's definition is lost.
     pub fn metrics(&self) -> Result<Vec<MetricView>, StoreError> {
         let lost = self.component.lost.iter().map(|lost| &lost.name);
-        lost.into_iter().try_for_each(|name| self.component.check_metric(name, self.reading.revision))?;
+        lost.into_iter().try_for_each(|name| self.component.check_metric(name, None))?;
         Ok(self.component.metrics.values().map(|metric| self.metric_view(metric)).collect())
     }
 
