@@ -5,6 +5,7 @@
 //! holds it, so nothing needs to be swapped: only what lies beside the trees (pasts, changes) is taken over.
 
 pub mod frames;
+pub mod index;
 pub mod pages;
 
 use super::Settings;
@@ -15,12 +16,13 @@ use super::effect::{Deed, Effect, SeriesKey};
 use super::history::{Run, VersionKey, pack_run};
 use super::state::{Component, Metric, Series, StoredChanges};
 use super::tree::Entry;
-use super::tree::child::{Body, Child, Loader, Place, node_key, write_entries};
+use super::tree::child::{Body, Child, Loader, Place};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::Labels;
 use crate::domain::time::Time;
 use crate::planted::{self, Bug};
-use crate::store::{FoldWriter, IndexEntry, Position, StoreError};
+use crate::store::{FoldWriter, Position, StoreError};
+use index::IndexWriter;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -174,42 +176,22 @@ impl Fold {
     }
 
     fn write_index(&self, loader: &Loader, done: &Done) -> Result<(), StoreError> {
-        let mut entries: Vec<IndexEntry> = Vec::new();
+        let mut index = IndexWriter::new(loader);
         for (name, touched) in &self.dirty.components {
             let Some(component) = self.state.get(name) else { continue };
             for (metric, labels) in touched {
                 if let Some(series) = component.metrics.get(metric).and_then(|m| m.series.get(labels))
                     && let Some(root) = &series.root
                 {
-                    store_nodes(loader, root)?;
+                    index.tree(root)?;
                 }
             }
             let of_component = done.series.iter().filter(|s| s.component == *name);
             let newer: HashMap<u64, &Vec<Run>> = of_component.map(|s| (s.id, &s.runs)).collect();
-            let runs = |id: u64| newer.get(&id).copied();
-            pages::write(component, touched, &runs, &mut entries);
+            index.pages(component, touched, &|id| newer.get(&id).copied())?;
         }
-        loader.store().write_index(entries)
+        Ok(())
     }
-}
-
-/// Stores the nodes under an entry that are not stored yet, children first. Each is in the index before it counts as
-/// stored: from then on it may be let go of, and somebody may want to read it again.
-pub fn store_nodes(loader: &Loader, entry: &Entry) -> Result<(), StoreError> {
-    if entry.child.place().is_some() {
-        return Ok(());
-    }
-    let Some(body) = entry.child.in_memory() else { return Ok(()) };
-    let Body::Node(children) = &*body else { return Ok(()) };
-    for child in children.iter() {
-        store_nodes(loader, child)?;
-    }
-    let mut out = super::codec::Writer::default();
-    write_entries(&mut out, children);
-    let id = loader.next_node();
-    loader.store().write_index(vec![(node_key(id), Some(out.0))])?;
-    loader.stored(&entry.child, Place::Node(id));
-    Ok(())
 }
 
 impl Writing<'_> {

@@ -11,7 +11,8 @@ use super::effect::{read_effect, write_effect};
 use super::fold::{frames, pages};
 use super::history::{History, Run, pack_run, unpack_run};
 use super::state::{Component, Series};
-use super::tree::child::{read_entries, write_entries, write_entry};
+use super::tree::Entry;
+use super::tree::child::{Place, read_entries, write_entries, write_entry};
 use super::tree::write_summary;
 use crate::domain::name::ComponentName;
 use crate::store::{FoldWriter, FrameRef, Line, Position, StoreError};
@@ -93,7 +94,7 @@ pub fn again(format: Format, bytes: &[u8]) -> Option<Vec<u8>> {
             let entries = read_entries(&mut reader)?;
             reader.end()?;
             let mut out = Writer::default();
-            write_entries(&mut out, &entries);
+            write_entries(&mut out, &entries, &places(&entries));
             Ok(out.0)
         }),
         Format::IndexPage => fixed(bytes, index_page_again),
@@ -202,6 +203,11 @@ fn series_page_again(bytes: &[u8]) -> Result<Vec<u8>, Undecodable> {
     Ok(out.0)
 }
 
+/// Where the children of entries that were read are.
+fn places(entries: &[Entry]) -> Vec<Place> {
+    entries.iter().map(|entry| entry.child.place().expect("what was read is stored").clone()).collect()
+}
+
 fn index_page_again(bytes: &[u8]) -> Result<Vec<u8>, Undecodable> {
     let records: Vec<(_, _, Vec<Run>)> = pages::read(bytes)?;
     let mut out = Writer::default();
@@ -211,7 +217,7 @@ fn index_page_again(bytes: &[u8]) -> Result<Vec<u8>, Undecodable> {
         head_again(&mut out, head);
         out.byte(u8::from(root.is_some()));
         if let Some(root) = root {
-            write_entry(&mut out, root);
+            write_entry(&mut out, root, &places(std::slice::from_ref(root))[0]);
         }
         out.unsigned(runs.len() as u64);
         runs.iter().for_each(|run| run.write(&mut out));

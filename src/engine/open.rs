@@ -9,7 +9,8 @@ use super::codec::Undecodable;
 use super::committer::State;
 use super::dedup::RequestIds;
 use super::fold::frames::{self, FrameKind, SeriesRecord};
-use super::fold::{Dirty, pages, store_nodes};
+use super::fold::index::IndexWriter;
+use super::fold::{Dirty, pages};
 use super::history::{History, Run};
 use super::replay::Replay;
 use super::state::{Component, Series, StoredChanges};
@@ -19,7 +20,7 @@ use super::tree::child::{Child, Loader, Place};
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
 use crate::planted::{self, Bug};
-use crate::store::{FrameRef, IndexEntry, IndexState, Line, Position, StoreError};
+use crate::store::{FrameRef, IndexState, Line, Position, StoreError};
 use imbl::OrdMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -231,14 +232,14 @@ impl Building {
         }
         let names: HashMap<MetricId, _> = self.component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
         let mut touched = std::collections::BTreeSet::new();
-        let mut entries: Vec<IndexEntry> = Vec::new();
+        let mut index = IndexWriter::new(loader);
         for (id, building) in std::mem::take(&mut self.series) {
             // Series without a record, or of a metric that is gone, are of deleted metrics.
             let Some((record, root, runs)) = building.finish(settings, &names, &self.component) else { continue };
             let Some(name) = names.get(&record.metric) else { continue };
             if !trusted {
                 if let Some(root) = &root {
-                    store_nodes(loader, root)?;
+                    index.tree(root)?;
                 }
                 // Without points too: of some series there is only an opening, or a past.
                 touched.insert((name.clone(), record.labels.clone()));
@@ -262,8 +263,7 @@ impl Building {
             }
         }
         if !trusted {
-            pages::write(&self.component, &touched, &|_| None, &mut entries);
-            loader.store().write_index(entries)?;
+            index.pages(&self.component, &touched, &|_| None)?;
         }
         self.component.position = folded;
         self.component.stored_catalog = self.component.catalog.len();

@@ -72,7 +72,7 @@ pub fn write<'a>(
             write_series_head(&mut out, metric, series);
             out.byte(u8::from(series.root.is_some()));
             if let Some(root) = &series.root {
-                write_entry(&mut out, root);
+                write_entry(&mut out, root, root.child.place().expect("only series whose root is stored are here"));
             }
             let runs = runs(series.id).unwrap_or(&series.history.runs);
             out.unsigned(runs.len() as u64);

@@ -209,18 +209,18 @@ impl Loader {
     }
 }
 
-/// Entries of a node whose children are all stored.
-pub fn write_entries(out: &mut Writer, entries: &[Entry]) {
+/// Entries of a node, and where the child of each is or will be.
+pub fn write_entries(out: &mut Writer, entries: &[Entry], places: &[Place]) {
     out.unsigned(entries.len() as u64);
-    for entry in entries {
-        write_entry(out, entry);
+    for (entry, place) in entries.iter().zip(places) {
+        write_entry(out, entry, place);
     }
 }
 
-/// One entry; its child is stored.
-pub fn write_entry(out: &mut Writer, entry: &Entry) {
+/// One entry, and where its child is.
+pub fn write_entry(out: &mut Writer, entry: &Entry, place: &Place) {
     write_summary(out, &entry.extent, entry.sum.as_ref());
-    match entry.child.place().expect("children are stored before their parents") {
+    match place {
         Place::Block(at) => {
             out.byte(1);
             write_frame_ref(out, *at);

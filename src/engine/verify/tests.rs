@@ -118,7 +118,8 @@ async fn a_wrong_node_is_found_though_its_checksum_is_right() {
         let mut entries = read_entries(&mut Reader(value)).expect("a node");
         (case.change)(&mut entries);
         let mut out = Writer::default();
-        write_entries(&mut out, &entries);
+        let places: Vec<_> = entries.iter().map(|e| e.child.place().expect("it was read").clone()).collect();
+        write_entries(&mut out, &entries, &places);
         store.write_index(vec![(key.clone(), Some(out.0))]).expect("written");
         let findings = engine.verify().await.findings;
         let named = |finding: &Finding| {

@@ -1,0 +1,69 @@
+//! What goes into the index: nodes of trees, and pages of series, in batches. sled takes them far faster in key order
+//! than one by one, and for every batch it is looked whether the disk has room.
+
+use super::pages;
+use crate::domain::name::MetricName;
+use crate::domain::point::Labels;
+use crate::engine::codec::Writer;
+use crate::engine::history::Run;
+use crate::engine::state::Component;
+use crate::engine::tree::Entry;
+use crate::engine::tree::child::{Body, Child, Loader, Place, node_key, write_entries};
+use crate::store::{IndexEntry, StoreError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Entries after which a batch is written: with nodes of 64 children some MiB.
+const ENTRIES_AT_ONCE: usize = 1_000;
+
+/// Entries that go into the index together. A node among them counts as stored only once they are written: from then
+/// on it may be let go of, and somebody may want to read it again.
+pub struct IndexWriter<'a> {
+    loader: &'a Loader,
+    entries: Vec<IndexEntry>,
+    nodes: Vec<(Arc<Child>, Place)>,
+}
+
+impl<'a> IndexWriter<'a> {
+    /// Nothing yet.
+    pub fn new(loader: &'a Loader) -> IndexWriter<'a> {
+        IndexWriter { loader, entries: Vec::new(), nodes: Vec::new() }
+    }
+
+    /// The nodes under an entry that are not stored yet, children first; its blocks are. Answers where it will be.
+    pub fn tree(&mut self, entry: &Entry) -> Result<Place, StoreError> {
+        if let Some(place) = entry.child.place() {
+            return Ok(place.clone());
+        }
+        let body = entry.child.in_memory().expect("what is not stored is in memory");
+        let Body::Node(children) = &*body else { unreachable!("blocks are stored before nodes") };
+        let places = children.iter().map(|child| self.tree(child)).collect::<Result<Vec<_>, _>>()?;
+        let mut out = Writer::default();
+        write_entries(&mut out, children, &places);
+        let id = self.loader.next_node();
+        self.entries.push((node_key(id), Some(out.0)));
+        self.nodes.push((entry.child.clone(), Place::Node(id)));
+        if self.entries.len() >= ENTRIES_AT_ONCE {
+            self.write()?;
+        }
+        Ok(Place::Node(id))
+    }
+
+    /// The pages of the series that were touched, behind all nodes; see [`pages::write`].
+    pub fn pages<'r>(
+        &mut self,
+        component: &Component,
+        touched: &BTreeSet<(MetricName, Labels)>,
+        runs: &dyn Fn(u64) -> Option<&'r Vec<Run>>,
+    ) -> Result<(), StoreError> {
+        self.write()?;
+        pages::write(component, touched, runs, &mut self.entries);
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.loader.store().write_index(std::mem::take(&mut self.entries))?;
+        self.nodes.drain(..).for_each(|(node, place)| self.loader.stored(&node, place));
+        Ok(())
+    }
+}
