@@ -51,7 +51,8 @@ fn repair(args: &RepairArgs) -> Result<(), Box<dyn Error>> {
         return Err(format!("there is no store in {}", dir.display()).into());
     }
     let store = EmbeddedStore::open(&dir, Arc::new(RealDisk), Arc::new(SystemRandom), config.store.settings())?;
-    let repair = Repair::look(Arc::new(store), &clock, config.engine.settings())?;
+    let store = Arc::new(store);
+    let repair = Repair::look(store.clone(), &clock, config.engine.settings())?;
     let lines: Vec<String> = repair.losses().iter().map(ToString::to_string).collect();
     lines.iter().for_each(|line| println!("{line}"));
     if lines.is_empty() {
@@ -59,12 +60,17 @@ fn repair(args: &RepairArgs) -> Result<(), Box<dyn Error>> {
     } else if args.give_up {
         let now = clock.now();
         lost_file::write(&RealDisk, &dir, lines.iter().map(|line| format!("{now} given up: {line}")))?;
-        repair.give_up()?;
-        println!("given up, and written down in {}", dir.join(lost_file::NAME).display());
     } else {
         println!("say --give-up to go on without it");
     }
-    Ok(())
+    if args.give_up {
+        // Where nothing is lost too: an earlier repair may have been cut off before its last step.
+        store.leave_out(&repair.give_up()?)?;
+        if !lines.is_empty() {
+            println!("given up, and written down in {}", dir.join(lost_file::NAME).display());
+        }
+    }
+    Ok(store.release()?)
 }
 
 /// Runs the server until SIGTERM or SIGINT.

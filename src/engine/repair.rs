@@ -7,6 +7,7 @@ use super::Settings;
 use super::block::{Columns, Leaf};
 use super::committer::State;
 use super::effect::{Deed, Effect, write_effect};
+use super::fold::frames::FrameKind;
 use super::fold::{Fold, Folded};
 use super::lost::{Lost, series_text};
 use super::open::{Opened, open};
@@ -18,7 +19,8 @@ use crate::clock::Clock;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::Labels;
 use crate::domain::time::Time;
-use crate::store::{Commit, Committed, Damage, Record, Store, StoreError};
+use crate::store::{Commit, Committed, Damage, FrameRef, Record, Store, StoreError};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -197,11 +199,13 @@ impl Repair {
     }
 
     /// Goes on without what is lost, for good. The index is not closed: it is built anew when the store is opened.
-    /// Refused where a component as a whole is damaged: nothing is changed then.
-    pub fn give_up(mut self) -> Result<(), StoreError> {
+    /// Refused where a component as a whole is damaged: nothing is changed then. Answers the damaged frames that nothing
+    /// refers to any more, those that were given up before among them: the store may leave them out.
+    pub fn give_up(mut self) -> Result<BTreeSet<FrameRef>, StoreError> {
         if let Some(error) = &self.opened.damaged {
             return Err(error.clone());
         }
+        let dead = self.damaged_frames()?;
         let names: Vec<ComponentName> =
             self.opened.state.values().filter(|c| !c.lost.is_empty()).map(|c| c.name.clone()).collect();
         for name in names {
@@ -209,7 +213,7 @@ impl Repair {
             Arc::make_mut(component).lost.clear();
             self.opened.dirty.components.entry(name).or_default();
         }
-        let Some(first) = self.opened.dirty.components.keys().next().cloned() else { return Ok(()) };
+        let Some(first) = self.opened.dirty.components.keys().next().cloned() else { return Ok(dead) };
         let component = self.opened.state.get(&first).expect("what is dirty is there").clone();
         let nobody: Arc<str> = "".into();
         let nothing = Effect { memo: None, who: nobody.clone(), reason: nobody, added: false, deed: Deed::Nothing };
@@ -231,9 +235,27 @@ impl Repair {
         };
         let fold = Fold { state: self.opened.state, dirty: self.opened.dirty, through, memtable_bytes: 0 };
         match fold.run(&self.loader, &self.settings) {
-            Folded::Done(_) => store.trim(through),
+            Folded::Done(_) => store.trim(through).map(|()| dead),
             Folded::Failed { error, .. } => Err(error),
         }
+    }
+
+    /// Blocks and runs that cannot be read: all that was referred to has just been looked at, and is given up.
+    fn damaged_frames(&self) -> Result<BTreeSet<FrameRef>, StoreError> {
+        let store = self.loader.store();
+        let mut frames = Vec::new();
+        store.read_lines(&mut |line, at| {
+            if matches!(FrameKind::of(line.kind), Ok(FrameKind::Block | FrameKind::Run)) {
+                frames.push(at);
+            }
+        })?;
+        let mut damaged = BTreeSet::new();
+        for at in frames {
+            if damage(store.read_frame(at).map(drop))?.is_some() {
+                damaged.insert(at);
+            }
+        }
+        Ok(damaged)
     }
 }
 

@@ -36,6 +36,7 @@ use index::{Found, Index};
 use lock::Lock;
 use log::{Log, segment};
 use reserve::{Drawing, Reserve};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -116,6 +117,18 @@ impl EmbeddedStore {
         }
         let lock = Mutex::new(Some(lock));
         Ok(EmbeddedStore { disk, dir: dir.to_path_buf(), store, log, folds, index, reserve, lock })
+    }
+
+    /// Lets go of the directory without closing the index, which the next opening builds anew.
+    pub fn release(&self) -> Result<(), StoreError> {
+        let lock = self.lock.lock().expect("nothing panics while it holds the lock").take();
+        lock.map_or(Ok(()), Lock::release)
+    }
+
+    /// Leaves damaged frames that nothing refers to any more out of their files, for good. For a store that nobody
+    /// serves; costs writing anew each file that holds one.
+    pub fn leave_out(&self, dead: &BTreeSet<FrameRef>) -> Result<(), StoreError> {
+        self.folds.leave_out(dead)
     }
 }
 
@@ -266,8 +279,7 @@ impl Store for EmbeddedStore {
     fn close(&self, through: Position) -> Result<(), StoreError> {
         self.log.close();
         let closed = self.index.close(through);
-        let lock = self.lock.lock().expect("nothing panics while it holds the lock").take();
         // An index that was not closed is built anew; the next opening should say why.
-        closed.and_then(|()| lock.map_or(Ok(()), Lock::release))
+        closed.and_then(|()| self.release())
     }
 }

@@ -1,4 +1,4 @@
-//! `milepost verify`, `backup` and `restore`, run as people run them.
+//! `milepost verify`, `backup`, `restore` and `repair`, run as people run them.
 
 use serde_json::Value;
 use std::path::Path;
@@ -62,6 +62,10 @@ pub async fn restore(target: &Path, data: &Path) -> Ran {
 
 pub async fn verify(data: &Path) -> Ran {
     run(command(&["verify", "--data-dir"], &[data])).await
+}
+
+pub async fn repair(data: &Path, words: &[&str]) -> Ran {
+    run(command(&[&["repair"], words, &["--data-dir"]].concat(), &[data])).await
 }
 
 /// A number of a backup's summary; 0 where it is not in it.

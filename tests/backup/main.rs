@@ -5,6 +5,9 @@
 #[path = "../crash/book.rs"]
 mod book;
 mod command;
+#[allow(dead_code)]
+#[path = "../crash/frames.rs"]
+mod frames;
 mod killed;
 mod looking;
 #[path = "../crash/metrics.rs"]
@@ -20,6 +23,7 @@ mod process;
 #[path = "../crash/questions.rs"]
 mod questions;
 mod refused;
+mod repaired;
 #[allow(dead_code)]
 #[path = "../crash/round.rs"]
 mod round;

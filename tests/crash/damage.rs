@@ -1,48 +1,17 @@
 //! Damage in the store: refused by name where it is touched, never a wrong figure, never a panic, and everything
 //! else is served.
 
+use crate::frames::{BLOCK, CHANGES, Frame, RUN, frames};
 use crate::process::{Place, files};
 use crate::questions;
 use crate::stock::{Stock, flip, write_bulk};
 use milepost::disk::{Disk, Open, RealDisk};
-use milepost::store::Line;
-use milepost::store::embedded::folds::file::{self, Seal, Spot};
+use milepost::store::embedded::folds::file::{self, Seal};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
-
-/// Kinds of frames, as the engine's map of fold files draws them.
-const BLOCK: u8 = 1;
-const RUN: u8 = 2;
-const CHANGES: u8 = 6;
-
-/// A frame of a fold file.
-struct Frame {
-    file: PathBuf,
-    line: Line,
-    spot: Spot,
-}
-
-impl Frame {
-    /// The middle byte of its content.
-    fn middle(&self) -> u64 {
-        self.spot.offset + file::FRAME_HEAD_BYTES as u64 + u64::from(self.spot.bytes) / 2
-    }
-}
-
-fn frames(data: &Path) -> Vec<Frame> {
-    let mut found = Vec::new();
-    for path in files(&data.join("folds"), ".fold") {
-        let file = RealDisk.open(&path, Open::Read).expect("a fold file");
-        let seal = Seal::read(file.as_ref(), &path).expect("a seal");
-        let directory = seal.read_directory(file.as_ref(), &path).expect("a directory");
-        let mut each = |line: Line, _, spot| found.push(Frame { file: path.clone(), line, spot });
-        file::read_directory(directory, &seal, &path, &mut each).expect("a directory");
-    }
-    found
-}
 
 /// Refused as DATA_LOSS, with a file that is there and a place in it.
 fn named(status: &Status) -> (String, u64) {

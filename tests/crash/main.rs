@@ -8,6 +8,7 @@ mod cycles;
 mod damage;
 mod figures;
 mod forgetful;
+mod frames;
 mod full;
 mod index;
 mod kills;

@@ -10,12 +10,12 @@ pub mod writer;
 use crate::disk::{Disk, Open};
 use crate::planted::{self, Bug};
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::{Checked, FrameRef, Line, Position, StoreError};
+use crate::store::{Checked, FoldWriter, FrameRef, Line, Position, StoreError};
 use bytes::Bytes;
 use check::Check;
 use file::{FRAME_HEAD_BYTES, Range, Seal, Spot};
 use handles::Handles;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,13 +102,42 @@ impl Folds {
         }
         let reach = self.reach();
         assert!(through > reach, "a fold covers positions that no fold covers yet");
-        let range = Range { first: Position(reach.0 + 1), last: through, generation: 0 };
+        self.write_as(Range { first: Position(reach.0 + 1), last: through, generation: 0 })
+    }
+
+    fn write_as(self: &Arc<Self>, range: Range) -> Result<Writer, StoreError> {
         let begun = self.begun.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{}.{begun}{TEMPORARY}", range.file_name()));
         Writer::create(self.clone(), range, path)
     }
 
-    /// Makes a file that has just got its name part of the store.
+    /// Leaves the bytes of frames out of their files, for good. Nothing may refer to them any more. Each file is written
+    /// anew, of the next generation: the same range, the same numbers, the same bytes of every other frame. A file that
+    /// holds other damage stays as it is.
+    pub fn leave_out(self: &Arc<Self>, dead: &BTreeSet<FrameRef>) -> Result<(), StoreError> {
+        let folds: Vec<_> = self.live().values().cloned().collect();
+        for fold in folds.iter().filter(|fold| dead.iter().any(|at| at.fold == fold.range.last)) {
+            match self.write_anew(fold, dead) {
+                Err(error @ StoreError::Damaged { .. }) => tracing::warn!(%error, "a fold file stays as it is"),
+                written => written?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_anew(self: &Arc<Self>, fold: &Fold, dead: &BTreeSet<FrameRef>) -> Result<(), StoreError> {
+        let mut writer = self.write_as(Range { generation: fold.range.generation + 1, ..fold.range })?;
+        let mut lines = Vec::new();
+        self.read_lines_of(fold, &mut |line, at| lines.push((line, at)))?;
+        for (line, at) in lines {
+            let frame = if dead.contains(&at) { Bytes::new() } else { self.read_frame(at)? };
+            writer.put(line, &frame)?;
+        }
+        Box::new(writer).finish()?;
+        self.disk.remove(&fold.path).map_err(failed("remove", &fold.path))
+    }
+
+    /// Makes a file that has just got its name part of the store, in the place of an earlier generation of it.
     fn add(&self, fold: Fold) -> Result<(), StoreError> {
         if let Err(error) = self.disk.sync_dir(&self.dir) {
             let error = failed("sync", &self.dir)(error);
@@ -117,7 +146,11 @@ impl Folds {
         }
         let mut live = self.live.write().expect("nothing panics while it holds the folds");
         let reach = live.last_key_value().map_or(Position(0), |(last, _)| *last);
-        assert!(fold.range.first.0 == reach.0 + 1, "one fold is written at a time");
+        let fits = match live.get(&fold.range.last) {
+            Some(earlier) => earlier.range.generation < fold.range.generation,
+            None => fold.range.first.0 == reach.0 + 1,
+        };
+        assert!(fits, "one fold is written at a time");
         live.insert(fold.range.last, Arc::new(fold));
         Ok(())
     }
@@ -128,7 +161,7 @@ impl Folds {
         let fold = fold.ok_or_else(|| damaged(&self.dir, 0, format!("no fold file ends at record {}", at.fold.0)))?;
         let spot = fold.spots.get(at.number as usize);
         let spot = spot.ok_or_else(|| damaged(&fold.path, 0, format!("it has no frame {}", at.number)))?;
-        let file = self.handles.get(self.disk.as_ref(), at.fold, &fold.path)?;
+        let file = self.handles.get(self.disk.as_ref(), fold.range, &fold.path)?;
         let mut bytes = vec![0; spot.bytes as usize];
         let offset = spot.offset + FRAME_HEAD_BYTES as u64;
         file.read_at(&mut bytes, offset).map_err(failed("read", &fold.path))?;
@@ -142,10 +175,7 @@ impl Folds {
     pub fn read_lines(&self, each: &mut dyn FnMut(Line, FrameRef)) -> Result<Position, StoreError> {
         let folds: Vec<_> = self.live().values().cloned().collect();
         for fold in &folds {
-            let file = self.handles.get(self.disk.as_ref(), fold.range.last, &fold.path)?;
-            let seal = Seal::read(file.as_ref(), &fold.path)?;
-            let directory = seal.read_directory(file.as_ref(), &fold.path)?;
-            file::read_directory(directory, &seal, &fold.path, &mut |line, at, _| each(line, at))?;
+            self.read_lines_of(fold, each)?;
         }
         Ok(folds.last().map_or(Position(0), |fold| fold.range.last))
     }
@@ -163,7 +193,7 @@ impl Folds {
         let folds: Vec<_> = self.live().values().cloned().collect();
         folds.iter().try_for_each(|fold| {
             let (path, store, range) = (&fold.path, self.store, fold.range);
-            match self.handles.get(self.disk.as_ref(), range.last, path) {
+            match self.handles.get(self.disk.as_ref(), range, path) {
                 Ok(file) => Check { file: file.as_ref(), path, store, range, bodies: false }.run(each),
                 Err(error) => each(0, Some(error)),
             }
@@ -174,6 +204,13 @@ impl Folds {
     pub fn files(&self) -> Vec<FoldFile> {
         let file = |fold: &Arc<Fold>| FoldFile { path: fold.path.clone(), range: fold.range, bytes: fold.bytes };
         self.live().values().map(file).collect()
+    }
+
+    fn read_lines_of(&self, fold: &Fold, each: &mut dyn FnMut(Line, FrameRef)) -> Result<(), StoreError> {
+        let file = self.handles.get(self.disk.as_ref(), fold.range, &fold.path)?;
+        let seal = Seal::read(file.as_ref(), &fold.path)?;
+        let directory = seal.read_directory(file.as_ref(), &fold.path)?;
+        file::read_directory(directory, &seal, &fold.path, &mut |line, at, _| each(line, at))
     }
 
     /// Bytes of all live files.

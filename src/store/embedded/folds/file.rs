@@ -40,6 +40,8 @@
 //!  25   S  the summary
 //! ```
 //!
+//! A frame without bytes that is a block or a run was given up: nothing refers to it.
+//!
 //! The file is written under a temporary name, the first seal last, and synced before it gets its own.
 
 use crate::disk::DiskFile;
@@ -59,7 +61,7 @@ const MAGIC: &[u8; 8] = b"MPFOLDED";
 const VERSION: u32 = 1;
 
 /// Which positions a file covers, and how often what it holds was rewritten.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Range {
     /// The first position.
     pub first: Position,

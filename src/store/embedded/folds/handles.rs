@@ -1,8 +1,9 @@
 //! Open files of folds, so many at most: folds are for ever, and a process may only have so many open.
 
 use crate::disk::{Disk, DiskFile, Open};
+use crate::store::StoreError;
 use crate::store::embedded::failed::failed;
-use crate::store::{Position, StoreError};
+use crate::store::embedded::folds::file::Range;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -19,12 +20,12 @@ pub struct Handles {
 #[derive(Default)]
 struct Kept {
     uses: u64,
-    files: HashMap<Position, (Arc<dyn DiskFile>, u64)>,
+    files: HashMap<Range, (Arc<dyn DiskFile>, u64)>,
 }
 
 impl Handles {
     /// The file of a fold, opened where it is not open.
-    pub fn get(&self, disk: &dyn Disk, fold: Position, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
+    pub fn get(&self, disk: &dyn Disk, fold: Range, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
         let mut kept = self.open.lock().expect("nothing panics while it holds the handles");
         kept.uses += 1;
         let now = kept.uses;
