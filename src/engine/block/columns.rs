@@ -54,7 +54,7 @@ impl Columns {
             time: Time(time),
             value: self.values[i],
             end: Time(self.ends.get(i).map_or(time, |length| time.wrapping_add(*length))),
-            start: self.starts.get(i).filter(|s| **s != 0).map(|s| Time(time.wrapping_sub(*s - 1))),
+            start: self.starts.get(i).filter(|s| **s != 0).map(|s| Time(time.wrapping_sub(s.wrapping_sub(1)))),
             restated: self.restated.get(i).is_some_and(|flag| *flag != 0),
         }
     }
@@ -140,5 +140,35 @@ impl FromIterator<Row> for Columns {
         let mut columns = Columns::with_capacity(rows.size_hint().0);
         rows.for_each(|row| columns.push(&row));
         columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Any numbers, the least and the greatest among them more often than not.
+    fn number() -> impl Strategy<Value = i64> {
+        prop_oneof![any::<i64>(), -2i64..=2, Just(i64::MIN), Just(i64::MIN + 1), Just(i64::MAX)]
+    }
+
+    proptest! {
+        /// Found by the fuzz target `block`: a start as far away as a damaged block says overflowed. Columns that were
+        /// packed by nobody, but whose checksum fits, are read without a panic, and what is read comes back the same.
+        #[test]
+        fn a_start_or_end_as_far_away_as_numbers_reach_is_read(time in number(), length in number(), start in number()) {
+            let columns = Columns {
+                times: vec![time],
+                values: vec![1],
+                revisions: vec![1],
+                ends: vec![length],
+                starts: vec![start],
+                restated: vec![0],
+            };
+            let mut again = Columns::default();
+            again.push(&columns.row(0));
+            prop_assert_eq!(again.row(0), columns.row(0));
+        }
     }
 }
