@@ -200,10 +200,24 @@ impl Engine {
         self.shared.state.load().iter().map(|(name, component)| (name.clone(), component.revision)).collect()
     }
 
-    /// Whether a request id is remembered: its retry is judged before any other check.
+    /// Whether a request id is remembered, by now. Its batch may be on its way still: see `remembers_then`.
     pub fn remembers(&self, component: &ComponentName, who: &str, request_id: &str) -> bool {
         let fingerprint = dedup::fingerprint(component, who, request_id);
         self.shared.ids.lock().expect("no holder of the ids panics").get(&fingerprint).is_some()
+    }
+
+    /// Whether a request id is remembered, in the order of `submit`: as the batches handed in before leave it, those
+    /// that are on their way included. The answer comes once they are written.
+    pub async fn remembers_then(
+        &self,
+        component: &ComponentName,
+        who: &str,
+        request_id: &str,
+    ) -> Result<oneshot::Receiver<Result<bool, Refused>>, Refused> {
+        let fingerprint = dedup::fingerprint(component, who, request_id);
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(Ask::Remembers(fingerprint, reply)).await.map_err(|_| Refused::Closing)?;
+        Ok(answer)
     }
 
     /// Folds everything committed so far into the store. For tests and closing; otherwise the engine decides.

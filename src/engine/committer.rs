@@ -57,6 +57,8 @@ pub struct Shared {
 pub enum Ask {
     /// Judge and write.
     Write(Box<Batch>, Option<Memo>, oneshot::Sender<Result<Ack, Refused>>),
+    /// Whether a request id is remembered, once every batch handed in before has been judged, and written.
+    Remembers([u8; 16], oneshot::Sender<Result<bool, Refused>>),
     /// Answer when everything recorded at or before this time is visible; nothing will be recorded at it any more.
     Barrier(Time, oneshot::Sender<()>),
     /// Fold everything committed.
@@ -93,12 +95,20 @@ struct Taken {
     answer: Result<Ack, Refused>,
 }
 
+/// Whether an id is remembered, as it was asked among the batches of a group.
+struct LookedUp {
+    fingerprint: [u8; 16],
+    reply: oneshot::Sender<Result<bool, Refused>>,
+    answer: Result<bool, Refused>,
+}
+
 /// A group that is being put together.
 #[derive(Default)]
 struct Group {
     /// Why the memtable may not grow, where it may not.
     no_room: Option<Refused>,
     taken: Vec<Taken>,
+    looked_up: Vec<LookedUp>,
     commits: Vec<Commit>,
     remembered: Vec<[u8; 16]>,
     dirty: Dirty,
@@ -160,7 +170,7 @@ impl Committer {
     fn serve(&mut self, asks: &mut Peekable<impl Iterator<Item = Ask>>) -> Option<Ask> {
         // Before the state is taken that the group goes on from: a fold taken over meanwhile changes it.
         let no_room = match asks.peek() {
-            Some(Ask::Write(..)) => self.wait_for_room().err(),
+            Some(Ask::Write(..) | Ask::Remembers(..)) => self.wait_for_room().err(),
             _ => None,
         };
         let mut group = Group { no_room, ..Group::default() };
@@ -171,6 +181,10 @@ impl Committer {
                 Ask::Write(batch, memo, reply) => {
                     let answer = self.judge(&batch, memo, &mut working, &mut group);
                     group.taken.push(Taken { reply, answer });
+                }
+                Ask::Remembers(fingerprint, reply) => {
+                    let answer = Ok(self.is_remembered(&fingerprint));
+                    group.looked_up.push(LookedUp { fingerprint, reply, answer });
                 }
                 other => {
                     after = Some(other);
@@ -192,7 +206,7 @@ impl Committer {
                 let _ = reply.send(self.fold_now());
                 None
             }
-            Ask::Write(..) | Ask::Wake => None,
+            Ask::Write(..) | Ask::Remembers(..) | Ask::Wake => None,
             close @ Ask::Close(_) => Some(close),
         }
     }
@@ -249,6 +263,10 @@ impl Committer {
         Ok(judged.ack)
     }
 
+    fn is_remembered(&self, fingerprint: &[u8; 16]) -> bool {
+        self.shared.ids.lock().expect("no holder of the ids panics").get(fingerprint).is_some()
+    }
+
     /// The first answer, where the id is remembered.
     fn replay(&self, batch: &Batch, memo: &Memo, component: &Component) -> Option<Result<Ack, Refused>> {
         let ids = self.shared.ids.lock().expect("no holder of the ids panics");
@@ -303,6 +321,9 @@ impl Committer {
         for taken in group.taken {
             let _ = taken.reply.send(taken.answer);
         }
+        for looked_up in group.looked_up {
+            let _ = looked_up.reply.send(looked_up.answer);
+        }
     }
 
     /// Nothing of the group happened. Answers that rest on it are refusals too.
@@ -314,6 +335,8 @@ impl Committer {
         let mut ids = self.shared.ids.lock().expect("no holder of the ids panics");
         group.remembered.iter().for_each(|fingerprint| ids.remove(fingerprint));
         group.taken.iter_mut().for_each(|taken| taken.answer = Err(error.clone().into()));
+        let forgotten = |looked_up: &&mut LookedUp| group.remembered.contains(&looked_up.fingerprint);
+        group.looked_up.iter_mut().filter(forgotten).for_each(|looked_up| looked_up.answer = Err(error.clone().into()));
     }
 
     // ---- folding ----

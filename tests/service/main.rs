@@ -5,6 +5,7 @@ mod catalog;
 mod conversion;
 mod disk;
 mod harness;
+mod in_flight;
 mod ingest;
 mod limits;
 mod query_asking;

@@ -1,10 +1,10 @@
 //! RetractPoints and SetOpeningBalance.
 
-use super::write::NOBODY;
+use super::write::{NOBODY, faulty};
 use super::{Ingest, Outcome};
 use crate::domain::definition::Definition;
 use crate::domain::limit::BATCH_POINTS_MAX;
-use crate::domain::name::MetricName;
+use crate::domain::name::{ComponentName, MetricName};
 use crate::engine::batch::{Batch, Change, Filter, Refused, Retraction};
 use crate::engine::view::MetricView;
 use crate::proto::v1::{RetractPointsRequest, SetOpeningBalanceRequest, retract_points_request::What};
@@ -93,16 +93,20 @@ impl Ingest {
         };
         let there = metric.as_ref().map(|metric| metric.definition.clone());
         let definition = there.or_else(|| if retry { view.last_definition(&name) } else { None });
-        let change = match judge(definition.as_deref()) {
-            Err(_) if retry => return Err(refused::reused().into()),
-            Err(faults) => return Err(faults),
-            Ok(None) if retry => return Err(refused::reused().into()),
-            Ok(None) => return Err(convert::not_found(&name, "metric").into()),
-            Ok(Some(change)) => change,
+        let judged = match judge(definition.as_deref()) {
+            Err(faults) => Err(faults),
+            Ok(None) => Err(convert::not_found(&name, "metric").into()),
+            Ok(Some(change)) => match (retry, metric, &change) {
+                (false, Some(metric), Change::Retract { filters, what, .. }) => {
+                    check_size(metric, filters.clone(), what.clone(), time).await.map(|()| change)
+                }
+                _ => Ok(change),
+            },
         };
-        if let (false, Some(metric), Change::Retract { filters, what, .. }) = (retry, metric, &change) {
-            check_size(metric, filters.clone(), what.clone(), time).await?;
-        }
+        let change = match judged {
+            Ok(change) => change,
+            Err(faults) => return Err(self.faulty_one(&component, request_id, faults).await),
+        };
         let batch = complete(Batch {
             component,
             who: NOBODY.to_owned(),
@@ -119,6 +123,21 @@ impl Ingest {
             Err(error) => Err(error),
         };
         answered.map_err(|error| refused::refused(error, &asked))
+    }
+}
+
+impl Ingest {
+    /// What a call that is wrong in itself is told: that its id was used, maybe by a batch that is on its way, where
+    /// it was.
+    async fn faulty_one(&self, component: &ComponentName, request_id: &str, faults: Faults) -> Faults {
+        if request_id.is_empty() {
+            return faults;
+        }
+        let reused = match self.engine.remembers_then(component, NOBODY, request_id).await {
+            Ok(reused) => reused.await.unwrap_or(Err(Refused::Closing)),
+            Err(error) => Err(error),
+        };
+        faulty(reused, faults)
     }
 }
 

@@ -23,6 +23,15 @@ const POINTS_INLINE_MAX: usize = 20_000;
 pub(super) enum Submitted {
     /// Refused before the engine saw it.
     Refused(Faults),
+    /// Refused, unless its id is that of a batch before it: that would be told instead.
+    Faulty {
+        /// Whether it is.
+        reused: oneshot::Receiver<Result<bool, Refused>>,
+        /// What is wrong with it.
+        faults: Faults,
+        /// Its points count as in flight until it is answered.
+        permit: OwnedSemaphorePermit,
+    },
     /// The engine's answer is to come.
     Queued {
         /// The answer.
@@ -39,6 +48,11 @@ impl Submitted {
     pub(super) async fn answer(self) -> Outcome {
         match self {
             Submitted::Refused(faults) => Err(faults),
+            Submitted::Faulty { reused, faults, permit } => {
+                let reused = reused.await.unwrap_or(Err(Refused::Closing));
+                drop(permit);
+                Err(faulty(reused, faults))
+            }
             Submitted::Queued { answer, asked, permit } => {
                 let answer = answer.await.unwrap_or(Err(Refused::Closing));
                 drop(permit);
@@ -96,17 +110,27 @@ impl Ingest {
         let retry = self.is_retry(&component, &request.request_id);
         let metrics = metrics(&view, &component, &names, retry)?;
         let (asked, converted) = convert(request, metrics).await?;
-        let converted = match converted {
-            // a first answer had no fault, so this is another body
-            Err(_) if retry => return Err(refused::reused().into()),
-            Err(faults) => return Err(faults),
-            Ok(converted) if converted.unknown.is_empty() => converted,
-            Ok(_) if retry => return Err(refused::reused().into()),
-            Ok(converted) => return Err(self.state_faults(converted, &asked).await),
+        let request_id = &asked.request.request_id;
+        let faults = match converted {
+            Ok(converted) if converted.unknown.is_empty() => {
+                // handed in here, awaited later: so a stream's batches are judged in its order, many in flight
+                let answer = self.engine.submit(converted.batch).await;
+                let answer = answer.map_err(|error| refused::refused(error, &*asked))?;
+                return Ok(Submitted::Queued { answer, asked, permit });
+            }
+            Ok(converted) if retry => batch::unknown_metrics(&converted.unknown),
+            Ok(converted) => self.state_faults(converted, &asked).await,
+            Err(faults) => faults,
         };
-        // handed in here, awaited later: so a stream's batches are judged in its order, many in flight
-        let answer = self.engine.submit(converted.batch).await.map_err(|error| refused::refused(error, &*asked))?;
-        Ok(Submitted::Queued { answer, asked, permit })
+        if request_id.is_empty() {
+            return Err(faults);
+        }
+        // A first answer had no fault, so this is another body, where the id was used before: maybe by a batch that
+        // is on its way. The engine knows, in the order of what is handed in.
+        match self.engine.remembers_then(&component, NOBODY, request_id).await {
+            Ok(reused) => Ok(Submitted::Faulty { reused, faults, permit }),
+            Err(error) => Err(faulty(Err(error), faults)),
+        }
     }
 
     /// Waits until the batch's points may be in flight. A batch over the bound on batches is refused later, and
@@ -121,7 +145,8 @@ impl Ingest {
         self.engine.view(component, AsOf::Now).await.map_err(|error| refused::view(&error, "").into())
     }
 
-    /// Whether the first answer to the id is remembered: then it stands before any check of form.
+    /// Whether the first answer to the id is remembered: then it stands before any check of form. One that is on its
+    /// way may be missed: what is wrong in form is refused only after `remembers_then`.
     pub(super) fn is_retry(&self, component: &ComponentName, request_id: &str) -> bool {
         !request_id.is_empty() && self.engine.remembers(component, NOBODY, request_id)
     }
@@ -143,6 +168,25 @@ impl Ingest {
             }
         }
         faults
+    }
+}
+
+/// What a batch that is wrong in itself is told: before anything else, that its id was used.
+pub(super) fn faulty(reused: Result<bool, Refused>, faults: Faults) -> Faults {
+    /// Nothing that the engine may say of an id names a field.
+    struct NoFields;
+    impl Asked for NoFields {
+        fn field(&self, _: (u32, u32), _: Part) -> String {
+            String::new()
+        }
+        fn definition(&self, _: (u32, u32)) -> Option<Arc<Definition>> {
+            None
+        }
+    }
+    match reused {
+        Ok(true) => refused::reused().into(),
+        Ok(false) => faults,
+        Err(error) => refused::refused(error, &NoFields),
     }
 }
 
