@@ -1,0 +1,360 @@
+//! Rows 5, 6, 8, 9, 10, 14 and 16: how fast the answers come, each checked against plain running sums.
+
+use super::figure::{Figure, quantile};
+use super::ingest::{fresh, loaded, name};
+use super::process::Server;
+use super::workload::{Running, Workload, scatter};
+use super::{Bench, calls};
+use milepost::proto::v1::calendar::Unit;
+use milepost::proto::v1::query_service_client::QueryServiceClient;
+use milepost::proto::v1::{self};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tonic::transport::Channel;
+
+/// Calls in flight.
+const IN_FLIGHT: usize = 64;
+const DAY: i64 = 86_400 * 1_000_000_000;
+
+/// So many calls, so many at once, over two connections: calls and seconds.
+async fn at_once<F: Future<Output = ()> + Send>(
+    server: &Server,
+    in_flight: usize,
+    count: usize,
+    ask: impl Fn(QueryServiceClient<Channel>, usize) -> F + Send + Sync + Copy + 'static,
+) -> (usize, f64) {
+    let channels = [server.connect().await, server.connect().await];
+    let began = Instant::now();
+    let asker = |a: usize| {
+        let client = calls::asker(channels[a % 2].clone());
+        tokio::spawn(async move {
+            for k in (a..count).step_by(in_flight) {
+                ask(client.clone(), k).await;
+            }
+        })
+    };
+    for asker in (0..in_flight).map(asker).collect::<Vec<_>>() {
+        asker.await.expect("an asker does not panic");
+    }
+    (count, began.elapsed().as_secs_f64())
+}
+
+/// Calls of the empty echo.
+pub async fn echo(nulls: &Server, in_flight: usize, count: usize) -> (usize, f64) {
+    let ask = |mut client: QueryServiceClient<Channel>, _| async move {
+        client.get_total(v1::GetTotalRequest::default()).await.expect("an echo");
+    };
+    at_once(nulls, in_flight, count, ask).await
+}
+
+/// Seconds of each of several runs, one after the other.
+async fn timed<F: Future<Output = ()>>(runs: usize, mut run: impl FnMut(usize) -> F) -> Vec<f64> {
+    let mut seconds = Vec::new();
+    for k in 0..runs {
+        let began = Instant::now();
+        run(k).await;
+        seconds.push(began.elapsed().as_secs_f64());
+    }
+    seconds
+}
+
+/// Thresholds at every twentieth of everything.
+fn twentieths(sums: &Running) -> Vec<i64> {
+    (1..=20).map(|i| (sums.last() * i + 19) / 20).collect()
+}
+
+/// A known, shared reference for tasks: they live as long as the program, which ends soon after.
+fn kept<T>(value: T) -> &'static T {
+    Box::leak(Box::new(value))
+}
+
+/// Rows 5, 6 and 16: one long series.
+pub async fn one_long(bench: &Bench) -> Vec<Figure> {
+    let workload = bench.one_series();
+    let (_dir, server) = loaded(bench, &workload).await;
+    let sums = kept(workload.running(0..1));
+    let of = kept(calls::selection(&name(0), None));
+    let (first, step, points) = (workload.first, workload.step, workload.points);
+    let nulls = Server::nulls();
+    let count = bench.scale(200_000, 2_000);
+    let (echoed, seconds) = echo(&nulls, IN_FLIGHT, count).await;
+    let mut figures = vec![Figure::of(5, "empty echo, 64 in flight", echoed as f64 / seconds, "calls/s")];
+    let instant = move |k: usize| first + (scatter(k as u64) % points as u64) as i64 * step;
+    let ask = move |mut client: QueryServiceClient<Channel>, k| async move {
+        let t = instant(k);
+        assert_eq!(calls::total(&mut client, of, t, None).await, sums.before(t));
+    };
+    let (asked, seconds) = at_once(&server, IN_FLIGHT, count, ask).await;
+    figures.push(Figure::of(5, "GetTotal at random instants, 64 in flight", asked as f64 / seconds, "calls/s"));
+    let count = bench.scale(20_000, 500);
+    for random in [false, true] {
+        let ask = move |mut client: QueryServiceClient<Channel>, k: usize| async move {
+            let mut thresholds = twentieths(sums);
+            if random {
+                let any = |i: u64| 1 + (scatter(k as u64 * 20 + i) % sums.last() as u64) as i64;
+                thresholds = (0..20).map(any).collect();
+                thresholds.sort_unstable();
+                thresholds.dedup();
+            }
+            let reached = calls::milestones(&mut client, of, &thresholds).await;
+            assert!(reached.iter().zip(&thresholds).all(|(at, n)| *at == sums.reach(*n)), "every milestone is right");
+            assert_eq!(reached.len(), thresholds.len());
+        };
+        let (asked, seconds) = at_once(&server, IN_FLIGHT, count, ask).await;
+        let what = if random { "20 random milestones" } else { "20 milestones, the same each call" };
+        figures.push(Figure::of(6, &format!("{what}, 64 in flight"), asked as f64 / seconds, "calls/s"));
+    }
+    figures.extend(past(bench, &workload, &server, sums).await);
+    server.stop();
+    figures
+}
+
+/// Row 16: the past, after a hundredth was corrected at random.
+async fn past(bench: &Bench, workload: &Arc<Workload>, server: &Server, sums: &'static Running) -> Vec<Figure> {
+    let channel = server.connect().await;
+    let (mut asker, of) = (calls::asker(channel.clone()), calls::selection(&name(0), None));
+    let request = v1::GetTotalRequest { selection: of.clone(), ..Default::default() };
+    let answer = asker.get_total(request).await.expect("a total").into_inner();
+    let before = answer.answer.expect("it says its revision").revision;
+    let source = workload.clone();
+    let batches = (0..workload.points / 100).step_by(10_000).map(move |from| {
+        let to = (from + 10_000).min(source.points / 100);
+        let point = |j: usize| {
+            let i = 100 * j + scatter(j as u64) as usize % 100;
+            (i, source.values(0)[i] + 1)
+        };
+        calls::write(vec![calls::fixed(&name(0), &source, 0, &(from..to).map(point).collect::<Vec<_>>())])
+    });
+    let corrected = calls::stream(channel, batches).await;
+    assert_eq!(corrected, (workload.points / 100) as u64);
+    let end = i64::MAX / 2;
+    assert_eq!(calls::total(&mut asker, &of, end, None).await, sums.last() + corrected as i64);
+    let mut figures = Vec::new();
+    for (what, revision) in [("now", None), ("as of before 1 % corrections", Some(before))] {
+        let runs = timed(bench.scale(21, 3), |k| {
+            let (mut asker, of) = (asker.clone(), of.clone());
+            let t = workload.time(scatter(k as u64) as usize % workload.points);
+            async move {
+                let total = calls::total(&mut asker, &of, t, revision).await;
+                assert!(revision.is_none() || total == sums.before(t), "the past does not change");
+            }
+        });
+        figures.push(Figure::of(16, &format!("total {what}"), 1e3 * quantile(runs.await, 0.5), "ms"));
+    }
+    figures
+}
+
+/// Rows 8, 9 and 10: many series, alone and summed.
+pub async fn many(bench: &Bench) -> Vec<Figure> {
+    let workload = bench.many_series();
+    let (_dir, server) = loaded(bench, &workload).await;
+    let mut figures = sums(bench, &workload, &server, "200 series").await;
+    let mut asker = calls::asker(server.connect().await);
+    for (what, series) in [("one series", Some(7 % workload.series)), ("200 series", None)] {
+        let of = calls::selection(&name(0), series);
+        let running = workload.running(series.map_or(0..workload.series, |s| s..s + 1));
+        for (unit, zone) in [(Unit::Week, "UTC"), (Unit::Month, "Europe/London")] {
+            let runs = timed(bench.scale(21, 3), |_| {
+                let (mut asker, of, running) = (asker.clone(), of.clone(), &running);
+                async move {
+                    let flows = calls::flows(&mut asker, &of, unit, zone).await;
+                    let mut counted = 0;
+                    for pair in flows.windows(2) {
+                        let (from, to) = (pair[0].0, pair[1].0);
+                        assert_eq!(pair[0].1, running.before(to) - running.before(from), "from {from} to {to}");
+                        counted += pair[0].1;
+                        assert!(unit != Unit::Week || to - from == 7 * DAY);
+                    }
+                    let last = flows.last().expect("there are windows").1;
+                    assert_eq!(counted + last, running.last(), "the windows hold everything");
+                }
+            });
+            let what = format!("{unit:?}s in {zone}, {what}");
+            figures.push(Figure::of(9, &what, 1e3 * quantile(runs.await, 0.5), "ms"));
+        }
+    }
+    let nulls = Server::nulls();
+    let mut source = calls::asker(nulls.connect().await);
+    let began = Instant::now();
+    let (sent, _) = calls::read(&mut source, &name(0)).await;
+    figures.push(Figure::rate(10, "null source", sent, began.elapsed().as_secs_f64()));
+    let began = Instant::now();
+    let (read, sum) = calls::read(&mut asker, &name(0)).await;
+    figures.push(Figure::rate(10, "ReadPoints, one connection", read, began.elapsed().as_secs_f64()));
+    assert_eq!((read, sum), (workload.all(), workload.running(0..workload.series).last()));
+    server.stop();
+    figures
+}
+
+/// Row 8: total, first crossing and 20 milestones of a sum.
+async fn sums(bench: &Bench, workload: &Arc<Workload>, server: &Server, of_what: &str) -> Vec<Figure> {
+    let asker = calls::asker(server.connect().await);
+    let (of, running) = (calls::selection(&name(0), None), workload.running(0..workload.series));
+    let runs = bench.scale(21, 3);
+    let (of, running) = (&of, &running);
+    let total = timed(runs, |k| {
+        let mut asker = asker.clone();
+        let t = workload.time(scatter(k as u64) as usize % workload.points);
+        async move { assert_eq!(calls::total(&mut asker, of, t, None).await, running.before(t)) }
+    });
+    let mut figures = vec![Figure::of(8, &format!("total of {of_what}"), 1e3 * quantile(total.await, 0.5), "ms")];
+    for (what, twenty) in [("first crossing", false), ("20 milestones", true)] {
+        let seconds = timed(runs, |k| {
+            let mut asker = asker.clone();
+            let thresholds = if twenty { twentieths(running) } else { vec![running.last() / 2 + k as i64] };
+            async move {
+                let reached = calls::milestones(&mut asker, of, &thresholds).await;
+                let expected: Vec<i64> = thresholds.iter().map(|n| running.reach(*n)).collect();
+                assert_eq!(reached, expected);
+            }
+        });
+        figures.push(Figure::of(8, &format!("{what} of {of_what}"), 1e3 * quantile(seconds.await, 0.5), "ms"));
+    }
+    figures
+}
+
+/// Row 8: very many series of a thousand points.
+pub async fn very_many(bench: &Bench) -> Vec<Figure> {
+    let workload = Arc::new(Workload::made_up(bench.scale(10_000, 50), bench.scale(1_000, 200), 3_600));
+    let (_dir, server) = loaded(bench, &workload).await;
+    let figures = sums(bench, &workload, &server, "10,000 series").await;
+    server.stop();
+    figures
+}
+
+/// Row 14: totals while another client writes at full speed.
+pub async fn beside_ingest(bench: &Bench) -> Vec<Figure> {
+    let workload = bench.many_series();
+    let (_dir, server) = loaded(bench, &workload).await;
+    let channel = server.connect().await;
+    calls::create(&channel, &name(1), true).await;
+    let asker = calls::asker(channel);
+    let (of, running) = (calls::selection(&name(0), Some(0)), workload.running(0..1));
+    let mut figures = Vec::new();
+    for busy in [false, true] {
+        let ended = Arc::new(AtomicBool::new(!busy));
+        let (source, end) = (workload.clone(), ended.clone());
+        let batches = (0..workload.series).map(move |s| {
+            end.store(s + 1 == source.series, Ordering::Relaxed);
+            calls::write(vec![calls::regular(&name(1), &source, s, 0..source.points)])
+        });
+        let writer = match busy {
+            true => Some(tokio::spawn(calls::stream(server.connect().await, batches))),
+            false => None,
+        };
+        let mut seconds = Vec::new();
+        let idle_runs = bench.scale(5_000, 50);
+        while seconds.len() < idle_runs && (!busy || !ended.load(Ordering::Relaxed)) || seconds.is_empty() {
+            let t = workload.time(scatter(seconds.len() as u64) as usize % workload.points);
+            let (mut asker, of) = (asker.clone(), of.clone());
+            let began = Instant::now();
+            assert_eq!(calls::total(&mut asker, &of, t, None).await, running.before(t));
+            seconds.push(began.elapsed().as_secs_f64());
+        }
+        if let Some(writer) = writer {
+            assert_eq!(writer.await.expect("the writer does not panic"), workload.all());
+        }
+        let what = if busy { "p99 of GetTotal beside a writer" } else { "p99 of GetTotal, idle" };
+        figures.push(Figure::of(14, what, 1e3 * quantile(seconds, 0.99), "ms"));
+    }
+    server.stop();
+    figures
+}
+
+/// Row 11: late points into one long series, and into many.
+pub async fn late(bench: &Bench) -> Vec<Figure> {
+    let workload = bench.one_series();
+    let (_dir, server) = loaded(bench, &workload).await;
+    let count = bench.scale(20_000, 200);
+    let channels = [server.connect().await, server.connect().await];
+    let began = Instant::now();
+    let writer = |w: usize| {
+        let mut client = v1::ingest_service_client::IngestServiceClient::new(channels[w % 2].clone());
+        let source = workload.clone();
+        tokio::spawn(async move {
+            for k in (w..count).step_by(IN_FLIGHT) {
+                // Each point once: what follows can say what they come to.
+                let i = (k * (source.points / count)) + scatter(k as u64) as usize % (source.points / count);
+                let write = calls::write(vec![calls::fixed(&name(0), &source, 0, &[(i, source.values(0)[i] + 1)])]);
+                assert_eq!(calls::call(&mut client, write).await, 1);
+            }
+        })
+    };
+    for writer in (0..IN_FLIGHT).map(writer).collect::<Vec<_>>() {
+        writer.await.expect("a writer does not panic");
+    }
+    let rate = count as f64 / began.elapsed().as_secs_f64();
+    let mut asker = calls::asker(server.connect().await);
+    let counted = calls::total(&mut asker, &calls::selection(&name(0), None), i64::MAX / 2, None).await;
+    assert_eq!(counted, workload.running(0..1).last() + count as i64, "every correction is in the total");
+    server.stop();
+    let mut figures = vec![Figure::of(11, "late points into one long series, 64 in flight", rate, "points/s")];
+
+    let workload = bench.many_series();
+    let (_dir, server) = loaded(bench, &workload).await;
+    let mut asker = calls::asker(server.connect().await);
+    let mut client = v1::ingest_service_client::IngestServiceClient::new(server.connect().await);
+    let of = calls::selection(&name(0), None);
+    let count = bench.scale(1_000, 20);
+    let mut expected = workload.running(0..workload.series).last();
+    let mut seconds = Vec::new();
+    for round in 0..bench.scale(5, 2) {
+        // A new point at each place of every round, so that each changes something.
+        let at = |k: usize| (k * 7_919 + round) % (workload.series * workload.points);
+        let mut places: Vec<usize> = (0..count).map(at).collect();
+        places.sort_unstable();
+        places.dedup();
+        let of_series = |s: usize| {
+            let points: Vec<_> = places.iter().filter(|p| *p / workload.points == s).collect();
+            let value = |p: &usize| workload.values(s)[p % workload.points] / 2;
+            let points: Vec<_> = points.into_iter().map(|p| (p % workload.points, value(p))).collect();
+            (!points.is_empty()).then(|| calls::fixed(&name(0), &workload, s, &points))
+        };
+        let write = calls::write((0..workload.series).filter_map(of_series).collect());
+        for p in &places {
+            let value = workload.values(p / workload.points)[p % workload.points];
+            expected += value / 2 - value;
+        }
+        let began = Instant::now();
+        calls::call(&mut client, write).await;
+        let total = calls::total(&mut asker, &of, i64::MAX / 2, None).await;
+        seconds.push(began.elapsed().as_secs_f64());
+        assert_eq!(total, expected, "the total is right at once");
+    }
+    let right = 1e3 * quantile(seconds, 0.5);
+    figures.push(Figure::of(11, "1,000 corrections, then the total over all (W4)", right, "ms"));
+    server.stop();
+    figures
+}
+
+/// Row 13: steady writing for a day, by count: a push a minute of every series, now and then a correction.
+pub async fn day(bench: &Bench) -> Vec<Figure> {
+    let (series, minutes) = (bench.scale(1_000, 20), bench.scale(1_440, 40));
+    let workload = Arc::new(Workload::made_up(series, minutes, 60));
+    let (dir, server) = fresh(bench, 1, true).await;
+    let mut figures = Vec::new();
+    let quarter = minutes / 4;
+    for q in 0..4 {
+        let source = workload.clone();
+        let batches = (q * quarter..(q + 1) * quarter).map(move |k| {
+            let mut write: Vec<_> = (0..series).map(|s| calls::regular(&name(0), &source, s, k..k + 1)).collect();
+            let (late, minute) = (scatter(k as u64) as usize % series, scatter(k as u64 + 7) as usize);
+            if let Some(i) = minute.checked_rem(k) {
+                write.push(calls::fixed(&name(0), &source, late, &[(i, source.values(late)[i] + 1)]));
+            }
+            calls::write(write)
+        });
+        let began = Instant::now();
+        calls::stream(server.connect().await, batches).await;
+        let what = |what: &str| format!("steady writing, quarter {}: {what}", q + 1);
+        let push = 1e3 * began.elapsed().as_secs_f64() / quarter as f64;
+        figures.push(Figure::of(13, &what("a push of 1,000 points"), push, "ms"));
+        figures.push(Figure::of(13, &what("memory"), server.memory().0 as f64 / 1e6, "MB"));
+        let kept = super::process::OnDisk::of(&dir.path().join("data")).kept as f64;
+        figures.push(Figure::of(13, &what("on disk"), kept / (series * (q + 1) * quarter) as f64, "B a point"));
+    }
+    server.stop();
+    figures
+}
