@@ -12,6 +12,8 @@ use milepost::engine::Engine;
 use milepost::engine::repair::Repair;
 use milepost::random::SystemRandom;
 use milepost::server::{self, telemetry};
+use milepost::store::StoreError;
+use milepost::store::embedded::log::salvage::Unreadable;
 use milepost::store::embedded::{EmbeddedStore, format, lost_file};
 use std::error::Error;
 use std::process::ExitCode;
@@ -50,25 +52,37 @@ fn repair(args: &RepairArgs) -> Result<(), Box<dyn Error>> {
     if format::read(&RealDisk, &dir)?.is_none() {
         return Err(format!("there is no store in {}", dir.display()).into());
     }
-    let store = EmbeddedStore::open(&dir, Arc::new(RealDisk), Arc::new(SystemRandom), config.store.settings())?;
-    let store = Arc::new(store);
-    let repair = Repair::look(store.clone(), &clock, config.engine.settings())?;
-    let lines: Vec<String> = repair.losses().iter().map(ToString::to_string).collect();
+    let open = |unreadable| -> Result<_, StoreError> {
+        let (disk, random, settings) = (Arc::new(RealDisk), Arc::new(SystemRandom), config.store.settings());
+        let store = Arc::new(EmbeddedStore::open_around(&dir, disk, random, settings, unreadable)?);
+        let repair = Repair::look(store.clone(), &clock, config.engine.settings())?;
+        Ok((store, repair))
+    };
+    let lines: Vec<String> = {
+        let (store, listed) = open(Unreadable::Listed)?;
+        let lines = listed.losses().iter().map(ToString::to_string).collect();
+        store.release()?;
+        lines
+    };
     lines.iter().for_each(|line| println!("{line}"));
     if lines.is_empty() {
         println!("nothing is lost");
-    } else if args.give_up {
+    }
+    if !args.give_up {
+        if !lines.is_empty() {
+            println!("say --give-up to go on without it");
+        }
+        return Ok(());
+    }
+    if !lines.is_empty() {
         let now = clock.now();
         lost_file::write(&RealDisk, &dir, lines.iter().map(|line| format!("{now} given up: {line}")))?;
-    } else {
-        println!("say --give-up to go on without it");
     }
-    if args.give_up {
-        // Where nothing is lost too: an earlier repair may have been cut off before its last step.
-        store.leave_out(&repair.give_up()?)?;
-        if !lines.is_empty() {
-            println!("given up, and written down in {}", dir.join(lost_file::NAME).display());
-        }
+    // Where nothing is lost too: an earlier repair may have been cut off before its last step.
+    let (store, repair) = open(Unreadable::GivenUp)?;
+    store.leave_out(&repair.give_up()?)?;
+    if !lines.is_empty() {
+        println!("given up, and written down in {}", dir.join(lost_file::NAME).display());
     }
     Ok(store.release()?)
 }

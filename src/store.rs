@@ -41,8 +41,24 @@ pub enum Logged {
     Whole(Record),
     /// It was acknowledged, and its body cannot be read any more: what it touches can. The body is empty.
     Lost(Record, Damage),
-    /// It was lost, nothing of it can be read, and it was given up: revisions may be missing from here on.
+    /// The end of a stretch of which nothing can be read, in a store that is opened to be repaired: revisions may be
+    /// missing from here on.
     GivenUp,
+}
+
+/// A stretch of the log, or a fold file, of which nothing can be read, in a store that is opened to be repaired.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gap {
+    /// Where it is.
+    pub damage: Damage,
+    /// What cannot be read there; None: the file is missing, or nobody knows how far it went.
+    pub bytes: Option<u64>,
+    /// The first position that is lost.
+    pub first: Position,
+    /// The last position that is lost; before the first: none is.
+    pub last: Position,
+    /// Nobody knows how many records it held: so many at most.
+    pub is_bound: bool,
 }
 
 /// Where something is damaged.
@@ -214,6 +230,10 @@ pub trait Store: Send + Sync + 'static {
     /// Every record after `after`, in order. What it gives is on stable storage before it is given; what was, and is
     /// damaged since, is given as lost.
     fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError>;
+
+    /// What cannot be read, in order of position. Only a store that is opened to be repaired has any: others are not
+    /// opened at all.
+    fn gaps(&self) -> Vec<Gap>;
 
     /// Lets go of records up to `through`: the folds cover them. What no fold covers stays, whatever is asked; what
     /// was let go of may still be given by `read_log` for a while.

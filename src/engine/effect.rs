@@ -139,12 +139,15 @@ impl Effect {
             Deed::Nothing => {}
             Deed::Points(series) => {
                 for deed in series {
-                    if !component.skips(&deed.key.metric, deed.key.metric_id) {
-                        apply_points(component, deed, around)?;
+                    match component.skips(&deed.key.metric, deed.key.metric_id) {
+                        true => component.pass_over(deed.key.metric_id, deed.key.id),
+                        false => apply_points(component, deed, around)?,
                     }
                 }
             }
-            Deed::Opening(key, _) if component.skips(&key.metric, key.metric_id) => {}
+            Deed::Opening(key, _) if component.skips(&key.metric, key.metric_id) => {
+                component.pass_over(key.metric_id, key.id);
+            }
             Deed::Opening(key, opening) => apply_opening(component, key, opening),
             Deed::Define(id, definition) => define(component, *id, definition),
             Deed::Delete(id, definition) => {

@@ -12,12 +12,12 @@ use super::fold::frames::{self, FrameKind, SeriesRecord};
 use super::fold::index::IndexWriter;
 use super::fold::{Dirty, pages};
 use super::history::{History, Run};
-use super::replay::Replay;
+use super::replay::{Missing, Replay};
 use super::state::{Component, Series, StoredChanges};
 use super::tree::Entry;
 use super::tree::apply::nodes;
 use super::tree::child::{Child, Loader, Place};
-use crate::domain::name::ComponentName;
+use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::time::Time;
 use crate::planted::{self, Bug};
 use crate::store::{FrameRef, IndexState, Line, Position, StoreError};
@@ -43,6 +43,10 @@ pub struct Opened {
     pub memtable_bytes: usize,
     /// A component is damaged: nothing may be folded, so that the log keeps all that came after the damage.
     pub damaged: Option<StoreError>,
+    /// Revisions that are missing, in a store that is opened to be repaired.
+    pub missing: Vec<Missing>,
+    /// There too: metrics whose making is missing, and the first revision in which something is lost because of it.
+    pub unmade: BTreeMap<(ComponentName, MetricName), i64>,
 }
 
 /// A component while its frames are read.
@@ -102,6 +106,8 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
         folded,
         memtable_bytes: 0,
         damaged: None,
+        missing: Vec::new(),
+        unmade: BTreeMap::new(),
     };
     opened.last_record_time =
         opened.state.values().filter_map(|c| c.batches.last()).map(|b| b.record_time).max().unwrap_or(Time::MIN);
@@ -293,7 +299,7 @@ impl SeriesBuilding {
     fn finish(
         self,
         settings: &Settings,
-        names: &HashMap<MetricId, crate::domain::name::MetricName>,
+        names: &HashMap<MetricId, MetricName>,
         component: &Component,
     ) -> Option<pages::PageRecord> {
         let mut record = self.record?;

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::Labels;
 use crate::domain::time::Time;
-use crate::store::{Commit, Committed, Damage, FrameRef, Record, Store, StoreError};
+use crate::store::{Commit, Committed, Damage, FrameRef, Gap, Position, Record, Store, StoreError};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -29,25 +29,50 @@ use std::sync::Arc;
 pub struct Loss {
     /// Where the damage is.
     pub damage: Damage,
-    /// The series, the metric, or the component that it touches.
+    /// How many bytes cannot be read there, where that is known.
+    pub bytes: Option<u64>,
+    /// The series, the metric, or the component that it touches; or that nobody knows.
     pub of: String,
-    /// The first and the last key touched; None: no key, or all of them.
-    pub keys: Option<(Time, Time)>,
-    /// The first revision that rests on it.
-    pub revision: i64,
+    /// What of it.
+    pub what: Touched,
     /// It can be given up. What cannot is to be restored from a backup.
     pub can_be_given_up: bool,
+}
+
+/// What of a series, metric or component is lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Touched {
+    /// Keys from the first to the last, from a revision on.
+    Keys(Time, Time, i64),
+    /// All of it, from a revision on.
+    All(i64),
+    /// What these revisions did, from the first to the last, to any of its series.
+    Revisions(i64, i64),
+    /// Nothing: it only keeps the store from being opened.
+    Nothing,
+    /// Whatever these records of the log did, from the first to the last; None: nobody knows how many there were.
+    Records(Position, Option<Position>),
 }
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Damage { file, offset, what } = &self.damage;
         write!(f, "{}, ", self.of)?;
-        match self.keys {
-            Some((first, last)) => write!(f, "{first} to {last}")?,
-            None => write!(f, "all of it")?,
+        match self.what {
+            Touched::Keys(first, last, revision) => write!(f, "{first} to {last}, from revision {revision} on")?,
+            Touched::All(revision) => write!(f, "all of it, from revision {revision} on")?,
+            Touched::Revisions(first, last) => write!(f, "any series of it, revisions {first} to {last}")?,
+            Touched::Nothing => write!(f, "all that it held is elsewhere")?,
+            Touched::Records(first, Some(last)) => write!(f, "records {} to {} of the log", first.0, last.0)?,
+            Touched::Records(first, None) => {
+                write!(f, "record {} of the log, and nobody knows how many after it", first.0)?;
+            }
         }
-        write!(f, ", from revision {} on: {file} is damaged at byte {offset}: {what}", self.revision)
+        write!(f, ": {file} is damaged at byte {offset}")?;
+        if let Some(bytes) = self.bytes {
+            write!(f, ", {bytes} bytes")?;
+        }
+        write!(f, ": {what}")
     }
 }
 
@@ -65,10 +90,43 @@ impl Repair {
         let loader = Arc::new(Loader::new(store, settings.cache_bytes_max));
         let opened = open(&loader, &settings, clock.now())?;
         let mut repair = Repair { loader, settings, opened, losses: Vec::new() };
+        repair.gaps();
         for component in State::clone(&repair.opened.state).values() {
             repair.component(component)?;
         }
         Ok(repair)
+    }
+
+    /// What of the log cannot be read, and whose it was as far as revisions that are missing say it.
+    fn gaps(&mut self) {
+        let gaps = self.loader.store().gaps();
+        let loss = |gap: &Gap, of: String, what| Loss {
+            damage: gap.damage.clone(),
+            bytes: gap.bytes,
+            of,
+            what,
+            can_be_given_up: true,
+        };
+        for gap in &gaps {
+            if gap.last < gap.first {
+                self.losses.push(loss(gap, "nothing".into(), Touched::Nothing));
+                continue;
+            }
+            let what = Touched::Records(gap.first, Some(gap.last).filter(|_| !gap.is_bound));
+            self.losses.push(loss(gap, "unknown: any series of the store".into(), what));
+            for missing in &self.opened.missing {
+                let (after, before) = missing.between;
+                if after < gap.first && gap.last < before {
+                    let what = Touched::Revisions(missing.first, missing.last);
+                    self.losses.push(loss(gap, missing.component.to_string(), what));
+                }
+            }
+        }
+        // Which of several gaps held a metric's making is not known.
+        let Some(gap) = gaps.iter().find(|gap| gap.first <= gap.last) else { return };
+        for ((_, metric), revision) in &self.opened.unmade {
+            self.losses.push(loss(gap, metric.to_string(), Touched::All(*revision)));
+        }
     }
 
     /// What is lost, by component and series.
@@ -79,8 +137,7 @@ impl Repair {
     fn component(&mut self, component: &Component) -> Result<(), StoreError> {
         if let Some(StoreError::Damaged { file, offset, what, .. }) = &component.damaged {
             let damage = Damage { file: file.clone(), offset: *offset, what: what.clone() };
-            let (of, revision) = (component.name.to_string(), component.revision);
-            self.losses.push(Loss { damage, of, keys: None, revision, can_be_given_up: false });
+            self.found(damage, component.name.to_string(), Touched::All(component.revision), false);
             return Ok(());
         }
         for metric in &component.lost {
@@ -90,8 +147,7 @@ impl Repair {
             for stored in &metric.stored_changes {
                 if let Some(damage) = damage(self.loader.store().read_frame(stored.at).map(drop))? {
                     let of = format!("ListChanges of {}", metric.definition().name);
-                    let revision = stored.first_revision;
-                    self.losses.push(Loss { damage, of, keys: None, revision, can_be_given_up: false });
+                    self.found(damage, of, Touched::Revisions(stored.first_revision, stored.last_revision), false);
                 }
             }
             for series in metric.series.values() {
@@ -101,10 +157,16 @@ impl Repair {
         Ok(())
     }
 
+    fn found(&mut self, damage: Damage, of: String, what: Touched, can_be_given_up: bool) {
+        self.losses.push(Loss { damage, bytes: None, of, what, can_be_given_up });
+    }
+
     fn lost(&mut self, of: String, lost: &Lost) {
-        let keys = (!lost.is_whole()).then_some((lost.first, lost.last));
-        let (damage, revision) = (lost.damage.clone(), lost.revision);
-        self.losses.push(Loss { damage, of, keys, revision, can_be_given_up: true });
+        let what = match lost.is_whole() {
+            true => Touched::All(lost.revision),
+            false => Touched::Keys(lost.first, lost.last, lost.revision),
+        };
+        self.found(lost.damage.clone(), of, what, true);
     }
 
     /// What is lost of a series; damaged blocks and runs leave it at once, in memory.
@@ -139,8 +201,8 @@ impl Repair {
             }
         }
         for (damage, extent) in found {
-            let (keys, revision) = (Some((extent.first_key, extent.last_key)), extent.lowest_revision);
-            self.losses.push(Loss { damage, of: of.clone(), keys, revision, can_be_given_up: true });
+            let what = Touched::Keys(extent.first_key, extent.last_key, extent.lowest_revision);
+            self.found(damage, of.clone(), what, true);
         }
         if torn_past {
             runs.clear();
@@ -213,8 +275,24 @@ impl Repair {
             Arc::make_mut(component).lost.clear();
             self.opened.dirty.components.entry(name).or_default();
         }
-        let Some(first) = self.opened.dirty.components.keys().next().cloned() else { return Ok(dead) };
-        let component = self.opened.state.get(&first).expect("what is dirty is there").clone();
+        let store = self.loader.store().clone();
+        let through = if self.opened.last_position > self.opened.folded {
+            self.opened.last_position
+        } else {
+            let Some(position) = self.reached(&*store)? else { return Ok(dead) };
+            position
+        };
+        let fold = Fold { state: self.opened.state, dirty: self.opened.dirty, through, memtable_bytes: 0 };
+        match fold.run(&self.loader, &self.settings) {
+            Folded::Done(_) => store.trim(through).map(|()| dead),
+            Folded::Failed { error, .. } => Err(error),
+        }
+    }
+
+    /// A place in the log beyond all that is lost, for the fold to reach; None: there is nothing to be folded.
+    fn reached(&self, store: &dyn Store) -> Result<Option<Position>, StoreError> {
+        let Some(first) = self.opened.dirty.components.keys().next() else { return Ok(None) };
+        let component = self.opened.state.get(first).expect("what is dirty is there");
         let nobody: Arc<str> = "".into();
         let nothing = Effect { memo: None, who: nobody.clone(), reason: nobody, added: false, deed: Deed::Nothing };
         let (series, body) = write_effect(&nothing);
@@ -226,17 +304,10 @@ impl Repair {
             series: series.into(),
             body: body.into(),
         };
-        // A place in the log beyond all that is lost, for the fold to reach.
-        let store = self.loader.store().clone();
-        let commit = Commit { component: first, judged_at: component.position, records: vec![record] };
-        let through = match store.commit(&[commit])?.pop() {
-            Some(Committed::Done(positions)) => positions.last().copied().unwrap_or(self.opened.last_position),
+        let commit = Commit { component: first.clone(), judged_at: component.position, records: vec![record] };
+        match store.commit(&[commit])?.pop() {
+            Some(Committed::Done(positions)) => Ok(positions.last().copied()),
             _ => unreachable!("an embedded store loses no race"),
-        };
-        let fold = Fold { state: self.opened.state, dirty: self.opened.dirty, through, memtable_bytes: 0 };
-        match fold.run(&self.loader, &self.settings) {
-            Folded::Done(_) => store.trim(through).map(|()| dead),
-            Folded::Failed { error, .. } => Err(error),
         }
     }
 

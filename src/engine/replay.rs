@@ -5,9 +5,9 @@ use super::Settings;
 use super::batch::Ack;
 use super::codec::Undecodable;
 use super::committer::remembered;
-use super::effect::{Around, Effect, apply_lost, read_effect};
+use super::effect::{Around, Deed, Effect, SeriesKey, apply_lost, read_effect, read_list};
 use super::open::Opened;
-use super::state::{BatchFacts, Component};
+use super::state::Component;
 use super::tree::child::Loader;
 use crate::domain::name::ComponentName;
 use crate::planted::{self, Bug};
@@ -22,8 +22,21 @@ pub struct Replay<'a> {
     pub loader: &'a Arc<Loader>,
     /// Sizes.
     pub settings: &'a Settings,
-    /// A record was given up: revisions may be missing.
+    /// Something cannot be read and was given up: revisions may be missing.
     given_up: bool,
+}
+
+/// Revisions of a component that are missing, in a store that is opened to be repaired.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Missing {
+    /// The component.
+    pub component: ComponentName,
+    /// The first of them.
+    pub first: i64,
+    /// The last of them.
+    pub last: i64,
+    /// Between these positions of the log, both without.
+    pub between: (Position, Position),
 }
 
 impl<'a> Replay<'a> {
@@ -58,15 +71,17 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The component to be changed; None: it is damaged, and waits.
-    fn component(&mut self, record: &Record) -> Option<Component> {
+    /// The component to be changed by a record that makes its revision or not; None: it is damaged, and waits.
+    fn component(&mut self, position: Position, record: &Record, makes: bool) -> Option<Component> {
         self.opened.last_record_time = self.opened.last_record_time.max(record.record_time);
         let there = self.opened.state.get(&record.component);
         let mut component = there.map_or_else(|| Component::new(record.component.clone()), |c| (**c).clone());
-        while self.given_up && component.revision + 1 < record.revision {
-            component.revision += 1;
-            let (record_time, nobody): (_, Arc<str>) = (record.record_time, "".into());
-            component.batches.push_back(BatchFacts { record_time, who: nobody.clone(), reason: nobody, added: false });
+        let before = record.revision - i64::from(makes);
+        if component.damaged.is_none() && self.given_up && component.revision < before {
+            let between = (component.position, position);
+            let (component_name, first) = (component.name.clone(), component.revision + 1);
+            self.opened.missing.push(Missing { component: component_name, first, last: before, between });
+            component.leave_out_revisions(before, record.record_time);
         }
         component.damaged.is_none().then_some(component)
     }
@@ -88,8 +103,11 @@ impl<'a> Replay<'a> {
     }
 
     fn apply(&mut self, position: Position, record: &Record) -> Result<(), StoreError> {
-        let Some(mut component) = self.component(record) else { return Ok(()) };
         let effect = read_effect(&record.series, &record.body).map_err(|e| undecodable(position, e))?;
+        let Some(mut component) = self.component(position, record, effect.changes()) else { return Ok(()) };
+        if self.given_up {
+            self.note_skipped(&component, &effect);
+        }
         let mut around = Around {
             settings: self.settings,
             loader: self.loader,
@@ -119,8 +137,27 @@ impl<'a> Replay<'a> {
         self.opened.dirty.ids.push((component.clone(), memo.fingerprint, first));
     }
 
+    /// What is written to a metric whose making cannot be read is lost with it.
+    fn note_skipped(&mut self, component: &Component, effect: &Effect) {
+        let keys: Vec<&SeriesKey> = match &effect.deed {
+            Deed::Points(series) => series.iter().map(|deed| &deed.key).collect(),
+            Deed::Opening(key, _) => vec![key],
+            _ => Vec::new(),
+        };
+        for key in keys {
+            let known = component.lost.iter().any(|lost| lost.id == key.metric_id);
+            if component.skips(&key.metric, key.metric_id) && !known {
+                let first = component.revision + 1;
+                self.opened.unmade.entry((component.name.clone(), key.metric.clone())).or_insert(first);
+            }
+        }
+    }
+
     fn lose(&mut self, position: Position, record: &Record, damage: Damage) -> Result<(), StoreError> {
-        let Some(mut component) = self.component(record) else { return Ok(()) };
+        // A list of format 1 does not say whether it made a revision: that it did not is as it was before.
+        let things = read_list(&record.series).map_err(|e| undecodable(position, e))?;
+        let makes = things.is_none_or(|things| !things.is_empty());
+        let Some(mut component) = self.component(position, record, makes) else { return Ok(()) };
         let error = StoreError::from(damage.clone());
         match apply_lost(&mut component, record, &damage).map_err(|e| undecodable(position, e))? {
             None => {

@@ -180,6 +180,12 @@ impl Component {
             || self.lost.iter().any(|lost| lost.skips && lost.id == id)
     }
 
+    /// What is lost had these ids: nothing else gets them.
+    pub fn pass_over(&mut self, metric: MetricId, series: u64) {
+        self.next_metric = self.next_metric.max(metric.0 + 1);
+        self.next_series = self.next_series.max(series + 1);
+    }
+
     /// Refuses a metric whose definition at a revision (None: now) is lost.
     pub fn check_metric(&self, name: &MetricName, revision: Option<i64>) -> Result<(), StoreError> {
         let there = self.metrics.get(name).map(|metric| metric.id);
@@ -213,6 +219,16 @@ impl Component {
             next_series: 1,
             lost: Vec::new(),
             damaged: None,
+        }
+    }
+
+    /// Goes on from a revision though nobody knows what those before it were: they are recorded at `record_time`.
+    pub fn leave_out_revisions(&mut self, revision: i64, record_time: Time) {
+        let nobody: Arc<str> = "".into();
+        while self.revision < revision {
+            self.revision += 1;
+            let (who, reason) = (nobody.clone(), nobody.clone());
+            self.batches.push_back(BatchFacts { record_time, who, reason, added: false });
         }
     }
 

@@ -24,7 +24,8 @@ pub mod lost_file;
 pub mod reserve;
 
 use super::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Logged, Position, Store, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, Store,
+    StoreError,
 };
 use crate::disk::{Disk, Open};
 use crate::planted::{self, Bug};
@@ -34,7 +35,8 @@ use failed::failed;
 use folds::Folds;
 use index::{Found, Index};
 use lock::Lock;
-use log::{Log, segment};
+use log::salvage::Unreadable;
+use log::{Log, Opening, segment};
 use reserve::{Drawing, Reserve};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -82,6 +84,18 @@ impl EmbeddedStore {
         random: Arc<dyn Random>,
         settings: StoreSettings,
     ) -> Result<EmbeddedStore, StoreError> {
+        EmbeddedStore::open_around(dir, disk, random, settings, Unreadable::Refused)
+    }
+
+    /// As [`EmbeddedStore::open`], to repair it: around damage that keeps it from being opened. [`Store::gaps`] says
+    /// what that is.
+    pub fn open_around(
+        dir: &Path,
+        disk: Arc<dyn Disk>,
+        random: Arc<dyn Random>,
+        settings: StoreSettings,
+        unreadable: Unreadable,
+    ) -> Result<EmbeddedStore, StoreError> {
         let StoreSettings { segment_bytes, index_cache_bytes_max, reserve_bytes } = settings;
         make_dir(disk.as_ref(), dir)?;
         let lock = Lock::take(disk.as_ref(), dir)?;
@@ -105,7 +119,8 @@ impl EmbeddedStore {
         // First, because what is not believed goes, and makes room for what follows.
         let found = Found::look(disk.as_ref(), &at("index"), store, reach)?;
         let open_log = |opening_bytes| {
-            Log::open(disk.clone(), random.clone(), at("log"), store, segment_bytes, opening_bytes, reach)
+            let opening = Opening { segment_bytes, opening_bytes, reach, unreadable };
+            Log::open(disk.clone(), random.clone(), at("log"), store, opening)
         };
         let log = open_frugally(&reserve, segment_bytes / OPENING_PART, &open_log)?;
         let index = Index::open(disk.clone(), at("index"), store, index_cache_bytes_max, found, reserve.clone())?;
@@ -214,6 +229,10 @@ impl Store for EmbeddedStore {
 
     fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError> {
         self.log.read(after, each)
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        self.log.gaps()
     }
 
     fn trim(&self, through: Position) -> Result<(), StoreError> {

@@ -1,8 +1,8 @@
 //! Everything in memory: the store of the engine's own tests, and the model the embedded store is held to.
 
 use super::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Logged, Position, Record, Store,
-    StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, Record,
+    Store, StoreError,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -82,6 +82,10 @@ impl Store for MemoryStore {
             self.kept().log.range(after.0.saturating_add(1)..).map(|(&p, r)| (p, r.clone())).collect();
         records.into_iter().for_each(|(position, record)| each(Position(position), Logged::Whole(record)));
         Ok(())
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        Vec::new()
     }
 
     fn trim(&self, through: Position) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use milepost::store::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, IndexEntry, IndexState, Line, Logged, Position, StoreError,
+    Checked, Commit, Committed, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, StoreError,
 };
 
 /// A store whose index takes nothing.
@@ -16,6 +16,10 @@ impl Store for NoIndex {
 
     fn read_log(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError> {
         self.0.read_log(after, each)
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        self.0.gaps()
     }
 
     fn trim(&self, through: Position) -> Result<(), StoreError> {

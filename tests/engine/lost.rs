@@ -11,7 +11,7 @@ use milepost::domain::name::MetricName;
 use milepost::domain::point::Point;
 use milepost::domain::time::{Interval, Time};
 use milepost::engine::batch::{Batch, Change, Filter, Mode, Retraction};
-use milepost::engine::repair::Repair;
+use milepost::engine::repair::{Repair, Touched};
 use milepost::engine::view::{MetricView, SeriesView};
 use milepost::engine::{AsOf, Engine};
 use milepost::random::SeededRandom;
@@ -20,20 +20,20 @@ use milepost::store::embedded::folds::file::Range;
 use milepost::store::embedded::log::record::HEAD_BYTES;
 use milepost::store::embedded::log::recovery::walk;
 use milepost::store::embedded::log::segment::{Segment, segment_number};
-use milepost::store::embedded::{EmbeddedStore, format};
-use std::collections::BTreeMap;
+use milepost::store::embedded::{EmbeddedStore, StoreSettings, format};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A series: metric, label.
-type Key = (String, String);
+pub type Key = (String, String);
 /// The points of every series: time and value by hour.
-type Points = BTreeMap<Key, BTreeMap<i64, i64>>;
+pub type Points = BTreeMap<Key, BTreeMap<i64, i64>>;
 /// What a batch changed.
-type Diff = BTreeMap<Key, BTreeMap<i64, Option<i64>>>;
+pub type Diff = BTreeMap<Key, BTreeMap<i64, Option<i64>>>;
 
-const METRICS: [(&str, Kind); 4] = [
+pub const METRICS: [(&str, Kind); 4] = [
     ("notify/messages", Kind::Delta),
     ("pay/payments", Kind::Delta),
     ("pay/queue", Kind::Gauge),
@@ -48,11 +48,11 @@ fn runs() -> u64 {
 }
 
 /// A history on disk.
-struct History {
-    dir: tempfile::TempDir,
+pub struct History {
+    pub dir: tempfile::TempDir,
     /// What each revision of each component changed, from revision 1.
-    diffs: BTreeMap<String, Vec<Diff>>,
-    told: Told,
+    pub diffs: BTreeMap<String, Vec<Diff>>,
+    pub told: Told,
 }
 
 fn temporary() -> tempfile::TempDir {
@@ -61,7 +61,7 @@ fn temporary() -> tempfile::TempDir {
     made.expect("there is room")
 }
 
-fn below(random: &SeededRandom, bound: i64) -> i64 {
+pub fn below(random: &SeededRandom, bound: i64) -> i64 {
     (random.next() % bound as u64) as i64
 }
 
@@ -73,7 +73,7 @@ fn point(kind: Kind, hour: i64, value: i64) -> Point {
     }
 }
 
-fn random_batch(random: &SeededRandom, number: i64) -> Batch {
+pub fn random_batch(random: &SeededRandom, number: i64) -> Batch {
     let (metric, kind) = METRICS[below(random, 4) as usize];
     let labels = &LABELS[below(random, 2) as usize..][..1];
     match below(random, 8) {
@@ -97,7 +97,7 @@ fn random_batch(random: &SeededRandom, number: i64) -> Batch {
     }
 }
 
-async fn all_points(engine: &Engine, component: &str, as_of: AsOf) -> Result<Points, StoreError> {
+pub async fn all_points(engine: &Engine, component: &str, as_of: AsOf) -> Result<Points, StoreError> {
     let mut all = Points::new();
     let component = story::name(&format!("{component}/x")).component();
     let view = engine.view(&component, as_of).await.expect("a view");
@@ -129,11 +129,20 @@ fn diff(old: &Points, new: &Points) -> Diff {
 impl History {
     /// A random one: no restart, so that every record is in the log once.
     async fn random(random: &SeededRandom) -> History {
+        History::with(random, STORE, false).await
+    }
+
+    /// A random one, with restarts or without.
+    pub async fn with(random: &SeededRandom, store: StoreSettings, restarts: bool) -> History {
         let dir = temporary();
         let clock = Arc::new(ManualClock::at(BEGIN));
-        let store = EmbeddedStore::open(dir.path(), Arc::new(RealDisk), Arc::new(SeededRandom::new(5)), STORE);
         let settings = milepost::engine::Settings { block_points_max: 8, page_points_max: 3, ..story::settings() };
-        let engine = Engine::open(Arc::new(store.expect("a store")), clock.clone(), settings).expect("it opens");
+        let open = || {
+            story::wait_until_free(dir.path());
+            let store = EmbeddedStore::open(dir.path(), Arc::new(RealDisk), Arc::new(SeededRandom::new(5)), store);
+            Engine::open(Arc::new(store.expect("a store")), clock.clone(), settings.clone()).expect("it opens")
+        };
+        let mut engine = open();
         let mut diffs: BTreeMap<String, Vec<Diff>> = BTreeMap::new();
         let mut states: BTreeMap<String, Points> = BTreeMap::new();
         let mut batches: Vec<Batch> =
@@ -143,6 +152,10 @@ impl History {
         for (number, batch) in batches.into_iter().enumerate() {
             if number == fold_at && below(random, 2) == 0 {
                 engine.fold().await.expect("folded");
+            }
+            if restarts && below(random, 8) == 0 {
+                drop(engine);
+                engine = open();
             }
             clock.set(BEGIN.plus(number as i64 * HOUR));
             let component = batch.component.to_string();
@@ -162,11 +175,11 @@ impl History {
         History { dir, diffs, told }
     }
 
-    /// What is known of a component at a revision, without one of its revisions.
-    fn without(&self, component: &str, lost: i64, revision: i64) -> Points {
+    /// What is known of a component at a revision, without some of its revisions.
+    pub fn without(&self, component: &str, lost: &BTreeSet<i64>, revision: i64) -> Points {
         let mut points = Points::new();
         for (made, diff) in (1..).zip(&self.diffs[component]).take_while(|(made, _)| *made <= revision) {
-            for (key, changes) in diff.iter().filter(|_| made != lost) {
+            for (key, changes) in diff.iter().filter(|_| !lost.contains(&made)) {
                 for (hour, value) in changes {
                     let series = points.entry(key.clone()).or_default();
                     match value {
@@ -182,20 +195,20 @@ impl History {
 }
 
 /// A record in the log.
-#[derive(Clone)]
-struct InLog {
-    file: PathBuf,
-    position: u64,
-    component: String,
-    revision: i64,
+#[derive(Clone, Debug)]
+pub struct InLog {
+    pub file: PathBuf,
+    pub position: u64,
+    pub component: String,
+    pub revision: i64,
     /// Where the record is.
-    offset: u64,
+    pub offset: u64,
     /// Where its body is.
-    body: std::ops::Range<usize>,
+    pub body: std::ops::Range<usize>,
 }
 
 /// Everything in the log beyond the folds, in order; of what an opening copied the copy.
-fn in_log(dir: &Path) -> Vec<InLog> {
+pub fn in_log(dir: &Path) -> Vec<InLog> {
     let store = format::read(&RealDisk, dir).expect("a format").expect("a store");
     let log = dir.join("log");
     let mut found: BTreeMap<u64, InLog> = BTreeMap::new();
@@ -215,7 +228,7 @@ fn in_log(dir: &Path) -> Vec<InLog> {
     found.into_values().filter(|record| record.position > folded.unwrap_or(0)).collect()
 }
 
-fn names_in(dir: &Path) -> Vec<String> {
+pub fn names_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("it can be listed");
     let mut names: Vec<String> =
         entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect();
@@ -371,7 +384,8 @@ async fn give_up(history: &History, record: &InLog, later: Time, what: &str) {
     for loss in listed.losses() {
         assert_eq!((Path::new(&loss.damage.file), loss.damage.offset), (&*record.file, record.offset), "{what}");
         assert!(loss.of.starts_with(&format!("{}/", record.component)), "{what}: {loss}");
-        assert_eq!(loss.revision, record.revision, "{what}: {loss}");
+        let (Touched::All(revision) | Touched::Keys(_, _, revision)) = loss.what else { panic!("{what}: {loss}") };
+        assert_eq!(revision, record.revision, "{what}: {loss}");
     }
     drop(listed);
     look().give_up().unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -383,10 +397,10 @@ async fn give_up(history: &History, record: &InLog, later: Time, what: &str) {
         // Without its making a metric is gone, with all that was written to it.
         let of_metric = diffs.iter().take_while(|diff| diff.is_empty()).count() as i64 >= record.revision && is_hers;
         for revision in 0..=diffs.len() as i64 {
-            let lost = if is_hers { record.revision } else { 0 };
+            let lost = BTreeSet::from([if is_hers { record.revision } else { 0 }]);
             let found = all_points(&engine, component, AsOf::Revision(revision)).await;
             let found = found.unwrap_or_else(|error| panic!("{what}: {error}"));
-            let expected = history.without(component, lost, revision);
+            let expected = history.without(component, &lost, revision);
             if of_metric {
                 assert!(found.iter().all(|(key, points)| expected.get(key) == Some(points)), "{what}: {found:?}");
             } else {
@@ -400,7 +414,7 @@ async fn give_up(history: &History, record: &InLog, later: Time, what: &str) {
 }
 
 /// A retraction may be left of a point whose writing was given up, and the rules between neighbours need not hold.
-fn of_a_past_that_was_given_up(found: &[milepost::engine::verify::Finding]) -> bool {
+pub fn of_a_past_that_was_given_up(found: &[milepost::engine::verify::Finding]) -> bool {
     let texts = ["was not there", "reaches over", "below the one before", "before the opening"];
     found.iter().all(|finding| texts.iter().any(|text| finding.what.contains(text)))
 }
@@ -416,4 +430,17 @@ async fn what_is_lost_is_refused_and_the_rest_is_served() {
     println!("lost records: {flipped} histories, each asked everything five times");
     assert!(flipped * 10 >= runs * 9, "most histories have a record to damage: {flipped}");
     assert!(story::steps().iter().any(|step| matches!(step, Step::Fold)));
+}
+
+/// Whether a record is in another segment too: an opening copied it from there, or to there.
+pub fn place_of(dir: &Path, position: u64, but: &Path) -> bool {
+    let store = format::read(&RealDisk, dir).expect("a format").expect("a store");
+    let log = dir.join("log");
+    names_in(&log).iter().filter_map(|name| segment_number(name)).any(|number| {
+        let segment = Segment::open(&RealDisk, &log, number, store).expect("a segment");
+        let bytes = segment.read(segment.header.bytes).expect("it can be read");
+        let mut is_there = false;
+        walk(&bytes, &segment.header, &mut |placed| is_there |= placed.place.position == position);
+        is_there && segment.path != but
+    })
 }

@@ -2,6 +2,7 @@
 //! at random revisions. Small blocks and fan-outs, so that trees get deep with few points.
 
 mod behind;
+mod gaps;
 mod index_fails;
 mod lost;
 mod old_version;

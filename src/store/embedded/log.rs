@@ -4,6 +4,7 @@
 
 pub mod record;
 pub mod recovery;
+pub mod salvage;
 pub mod segment;
 pub mod spare;
 
@@ -11,9 +12,10 @@ use crate::disk::Disk;
 use crate::planted::{self, Bug};
 use crate::random::Random;
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::{Checked, Commit, Committed, Logged, Position, Record, StoreError};
+use crate::store::{Checked, Commit, Committed, Gap, Logged, Position, Record, StoreError};
 use record::{Kind, Place, put_mark, put_record, record_bytes};
-use recovery::{Home, Recovered, Stop, Weights, seal, too_new, walk};
+use recovery::{Home, Recovered, Stop, Weights, seal, walk};
+use salvage::{Salvaged, Unreadable, refused, walk_over};
 use segment::{FRAME_BYTES, HEADER_BYTES, Header, Segment};
 use spare::Spare;
 use std::ops::ControlFlow;
@@ -30,7 +32,22 @@ pub struct Log {
     writer: Mutex<Writer>,
     /// Never held over a write or a sync, so that readers do not wait for commits.
     shelf: Mutex<Shelf>,
+    /// What cannot be read of it, in order.
+    gaps: Vec<Gap>,
     poison: OnceLock<String>,
+}
+
+/// How a log is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// The length of a segment.
+    pub segment_bytes: u64,
+    /// The length of the one it starts with, or as long as it must be.
+    pub opening_bytes: u64,
+    /// What the folds reach.
+    pub reach: Position,
+    /// What is done about what cannot be read.
+    pub unreadable: Unreadable,
 }
 
 struct Writer {
@@ -60,19 +77,22 @@ impl Log {
         Home { disk, dir, random, store }.create(opening_bytes)
     }
 
-    /// Opens the log in `dir`, whose folds reach `reach`; it starts with a segment of `opening_bytes`, or as long as
-    /// it must be. Costs reading once what no fold covers.
+    /// Opens the log in `dir`. Costs reading once what no fold covers.
     pub fn open(
         disk: Arc<dyn Disk>,
         random: Arc<dyn Random>,
         dir: PathBuf,
         store: [u8; 16],
-        segment_bytes: u64,
-        opening_bytes: u64,
-        reach: Position,
+        opening: Opening,
     ) -> Result<Log, StoreError> {
+        let Opening { segment_bytes, opening_bytes, reach, unreadable } = opening;
         let home = Home { disk: &disk, dir: &dir, random: random.as_ref(), store };
-        let Recovered { segments, weights, next_position, next_group } = home.recover(reach, opening_bytes)?;
+        let only_looks = unreadable == Unreadable::Listed;
+        let Salvaged { recovered, gaps } = match unreadable {
+            Unreadable::Refused => Salvaged { recovered: home.recover(reach, opening_bytes)?, gaps: Vec::new() },
+            _ => home.salvage(reach, opening_bytes, only_looks)?,
+        };
+        let Recovered { segments, weights, next_position, next_group } = recovered;
         let segment = segments.last().expect("an opened log has a segment").clone();
         let spare = Spare::new(disk.clone(), &dir, segment_bytes.max(FRAME_BYTES));
         let writer = Writer { segment, next_position, next_group, spare, encoded: Vec::new() };
@@ -80,7 +100,11 @@ impl Log {
             Mutex::new(writer),
             Mutex::new(Shelf { segments, bytes: weights.iter().map(|(_, bytes)| bytes).sum(), weights }),
         );
-        Ok(Log { disk, random, dir, store, writer, shelf, poison: OnceLock::new() })
+        let poison = OnceLock::new();
+        if only_looks {
+            poison.get_or_init(|| "the store is only looked at".to_string());
+        }
+        Ok(Log { disk, random, dir, store, writer, shelf, gaps, poison })
     }
 
     /// See [`crate::store::Store::commit`].
@@ -183,27 +207,37 @@ impl Log {
     /// See [`crate::store::Store::read_log`]. Costs reading the segments that hold something later than `after`.
     pub fn read(&self, after: Position, each: &mut dyn FnMut(Position, Logged)) -> Result<(), StoreError> {
         let segments = self.shelf().segments.clone();
+        let is_some = |gap: &&Gap| gap.first <= gap.last && gap.last > after;
+        let mut gaps = self.gaps.iter().filter(is_some).map(|gap| gap.last).peekable();
         for (i, segment) in segments.iter().enumerate() {
-            if segments.get(i + 1).is_some_and(|next| next.header.first_position.0 <= after.0.saturating_add(1)) {
+            let next = segments.get(i + 1).map(|next| next.header.first_position.0);
+            if next.is_some_and(|next| next <= after.0.saturating_add(1)) {
                 continue;
             }
             let bytes = segment.read(segment.end)?;
-            let walk = walk(&bytes, &segment.header, &mut |placed| {
+            let mut take = |placed: recovery::Placed| {
                 let position = Position(placed.place.position);
                 if position > after {
+                    while let Some(last) = gaps.next_if(|last| *last < position) {
+                        each(last, Logged::GivenUp);
+                    }
                     each(position, placed.logged(&segment.path));
                 }
-            });
-            match walk.stop {
-                Stop::End => {}
-                Stop::Mark(..) => {
-                    return Err(damaged(&segment.path, walk.offset, "the log ends here and should go on"));
-                }
-                Stop::Bad(what) => return Err(damaged(&segment.path, walk.offset, what)),
-                Stop::TooNew(version) => return Err(too_new(segment, version)),
+            };
+            if self.gaps.is_empty() {
+                let walk = walk(&bytes, &segment.header, &mut take);
+                refused(segment, walk).map_or(Ok(()), Err)?;
+            } else {
+                walk_over(&bytes, &segment.header, next.unwrap_or(u64::MAX), &mut take, &mut |_| {});
             }
         }
+        gaps.for_each(|last| each(last, Logged::GivenUp));
         Ok(())
+    }
+
+    /// See [`crate::store::Store::gaps`].
+    pub fn gaps(&self) -> Vec<Gap> {
+        self.gaps.clone()
     }
 
     /// The log as it is now: its segments, open, and where it ends in each. They may be read though they are let go
@@ -230,16 +264,11 @@ impl Log {
             lost.into_iter().try_for_each(|error| each(0, Some(error)))?;
             let wrong = match found {
                 Err(error) => Some(error),
-                Ok(walk) => match (walk.stop, segments.get(i + 1)) {
-                    (Stop::TooNew(version), _) => Some(too_new(segment, version)),
-                    (Stop::Bad(what), _) => Some(damaged(&segment.path, walk.offset, what)),
-                    (Stop::Mark(..), _) => {
-                        Some(damaged(&segment.path, walk.offset, "the log ends here and should go on"))
-                    }
+                Ok(walk) => match (&walk.stop, segments.get(i + 1)) {
                     (Stop::End, Some(next)) if walk.next_position != next.header.first_position.0 => {
                         Some(damaged(&segment.path, walk.offset, "records are missing between it and the next one"))
                     }
-                    (Stop::End, _) => None,
+                    _ => refused(segment, walk),
                 },
             };
             each(segment.end, wrong)?;

@@ -44,6 +44,18 @@ pub struct Recovered {
     pub next_group: u64,
 }
 
+/// How the segment is made that an opening starts with.
+pub struct Anew {
+    /// Its number.
+    pub number: u64,
+    /// What the folds reach.
+    pub reach: Position,
+    /// Its length, or as long as it must be.
+    pub opening_bytes: u64,
+    /// It never gets its name, and nothing of the log is touched.
+    pub only_looks: bool,
+}
+
 /// Where a walk over a segment stopped.
 pub struct Walk {
     /// Behind the last good batch.
@@ -97,16 +109,27 @@ impl Placed {
     }
 }
 
+impl Walk {
+    /// At the start of a segment.
+    pub fn start(header: &Header) -> Walk {
+        Walk {
+            offset: HEADER_BYTES as u64,
+            stop: Stop::End,
+            next_position: header.first_position.0,
+            group: header.first_group.wrapping_sub(1),
+            group_start: HEADER_BYTES as u64,
+        }
+    }
+}
+
 /// Goes through the batches of a segment's bytes, its header included, and stops at the first thing that is
 /// not a batch in its place.
 pub fn walk(bytes: &[u8], header: &Header, each: &mut dyn FnMut(Placed)) -> Walk {
-    let mut walk = Walk {
-        offset: HEADER_BYTES as u64,
-        stop: Stop::End,
-        next_position: header.first_position.0,
-        group: header.first_group.wrapping_sub(1),
-        group_start: HEADER_BYTES as u64,
-    };
+    walk_on(bytes, header, Walk::start(header), each)
+}
+
+/// As `walk`, from a place in the segment.
+pub fn walk_on(bytes: &[u8], header: &Header, mut walk: Walk, each: &mut dyn FnMut(Placed)) -> Walk {
     while (walk.offset as usize) < bytes.len() {
         let (entry, lost) = match record::read(&bytes[walk.offset as usize..], header.salt) {
             Found::Whole(entry) => (entry, None),
@@ -142,8 +165,7 @@ pub fn walk(bytes: &[u8], header: &Header, each: &mut dyn FnMut(Placed)) -> Walk
 impl Home<'_> {
     /// Opens a log whose folds reach `reach`. `opening_bytes` is the length of the segment it starts with.
     pub fn recover(&self, reach: Position, opening_bytes: u64) -> Result<Recovered, StoreError> {
-        let mut segments = self.chain()?;
-        self.let_go(&mut segments, reach)?;
+        let segments = self.chain(reach)?;
         let Some(first) = segments.first() else {
             return Err(damaged(self.dir, 0, "no segment of the log is there"));
         };
@@ -171,7 +193,8 @@ impl Home<'_> {
         };
         weights.extend(found.iter().map(|placed| (Position(placed.place.position), placed.bytes)));
         let copied: Vec<Record> = copied.into_iter().map(|placed| placed.record).collect();
-        self.start_anew(segments, weights, walk, copied, reach, opening_bytes)
+        let anew = Anew { number: last.header.number + 1, reach, opening_bytes, only_looks: false };
+        self.start_anew(segments, weights, walk, copied, anew)
     }
 
     /// The first segment of a new store.
@@ -210,12 +233,13 @@ impl Home<'_> {
         Header { store: self.store, number, salt, first_group, first_position, before, before_end, bytes }
     }
 
-    fn temporary(&self, number: u64) -> std::path::PathBuf {
+    /// The name of a segment that is not part of the log yet.
+    pub fn temporary(&self, number: u64) -> std::path::PathBuf {
         self.dir.join(format!("opening-{number}{TEMPORARY}"))
     }
 
-    /// The segments that the last one's header leads back to. Others were replaced while opening: they go.
-    fn chain(&self) -> Result<Vec<Segment>, StoreError> {
+    /// The numbers of all segments that are there.
+    pub fn numbers(&self) -> Result<BTreeSet<u64>, StoreError> {
         // What a name replaces is removed only once the name is on stable storage.
         self.disk.sync_dir(self.dir).map_err(failed("sync", self.dir))?;
         let mut numbers = BTreeSet::new();
@@ -227,8 +251,16 @@ impl Home<'_> {
                 numbers.insert(number);
             }
         }
+        Ok(numbers)
+    }
+
+    /// The segments that the last one's header leads back to, as far as they hold something that no fold covers.
+    /// Others go: they were replaced while opening, or are not needed any more, whatever they hold.
+    fn chain(&self, reach: Position) -> Result<Vec<Segment>, StoreError> {
+        let mut numbers = self.numbers()?;
         let mut segments: Vec<Segment> = Vec::new();
         let mut next = numbers.last().copied();
+        let mut is_covered = false;
         while let Some(number) = next.filter(|number| numbers.remove(number)) {
             let mut segment = Segment::open(self.disk.as_ref(), self.dir, number, self.store)?;
             if let Some(after) = segments.last() {
@@ -237,12 +269,13 @@ impl Home<'_> {
                     return Err(damaged(&after.path, 0, "it says that the log before it ends outside its segment"));
                 }
             }
-            next = Some(segment.header.before);
+            is_covered = segment.header.first_position.0 <= reach.0 + 1;
+            next = Some(segment.header.before).filter(|_| !is_covered);
             segments.push(segment);
         }
         segments.reverse();
         let first = segments.first().map_or(0, |first| first.header.number);
-        for number in numbers.into_iter().filter(|number| *number > first) {
+        for number in numbers.into_iter().filter(|number| is_covered || *number > first) {
             let path = segment_path(self.dir, number);
             self.disk.remove(&path).map_err(failed("remove", &path))?;
         }
@@ -266,7 +299,7 @@ impl Home<'_> {
 
     /// The last segment may end in a torn tail, but not before something that proves more. What is cut off is taken
     /// from `walk` and `found`.
-    fn check_tail(
+    pub fn check_tail(
         &self,
         last: &Segment,
         bytes: &[u8],
@@ -318,17 +351,16 @@ impl Home<'_> {
     }
 
     /// Starts a new segment with the last group's good records, synced, and lets go of what it replaces.
-    fn start_anew(
+    pub fn start_anew(
         &self,
         mut segments: Vec<Segment>,
         mut weights: Weights,
         walk: Walk,
         mut copied: Vec<Record>,
-        reach: Position,
-        opening_bytes: u64,
+        anew: Anew,
     ) -> Result<Recovered, StoreError> {
+        let Anew { number, reach, opening_bytes, only_looks } = anew;
         let last = segments.last_mut().expect("there is a last segment");
-        let number = last.header.number + 1;
         last.end = if copied.is_empty() { walk.offset } else { walk.group_start };
         let mut next_position = walk.next_position;
         if next_position <= reach.0 {
@@ -339,7 +371,8 @@ impl Home<'_> {
         let first_position = Position(next_position - copied.len() as u64);
         let first_group = walk.group + u64::from(copied.is_empty());
         let holds_nothing = last.end == HEADER_BYTES as u64;
-        let before = if holds_nothing { (last.header.before, last.header.before_end) } else { (number - 1, last.end) };
+        let before =
+            if holds_nothing { (last.header.before, last.header.before_end) } else { (last.header.number, last.end) };
 
         let size: u64 = copied.iter().map(|record| record::record_bytes(record) as u64).sum();
         let bytes = opening_bytes.max(FRAME_BYTES + size);
@@ -354,18 +387,22 @@ impl Home<'_> {
         put_mark(&mut records, header.salt, Kind::Empty, Place { position: 0, group: next_group, group_start: end });
         let blank = Blank::make(self.disk, &self.temporary(number), bytes)?;
         blank.fill(&header, &records)?;
-        let segment = blank.place(self.dir, header, end)?;
+        let segment = if only_looks { blank.unplaced(header, end) } else { blank.place(self.dir, header, end)? };
         if !copied.is_empty() {
             weights.push_back((Position(next_position - 1), size));
         }
         if holds_nothing {
             let replaced = segments.pop().expect("there is a last segment");
-            self.disk.remove(&replaced.path).map_err(failed("remove", &replaced.path))?;
-        } else {
+            if !only_looks {
+                self.disk.remove(&replaced.path).map_err(failed("remove", &replaced.path))?;
+            }
+        } else if !only_looks {
             seal(segments.last().expect("there is a last segment"), walk.offset, walk.group + 1, number)?;
         }
         segments.push(segment);
-        self.let_go(&mut segments, reach)?;
+        if !only_looks {
+            self.let_go(&mut segments, reach)?;
+        }
         weights.retain(|(position, _)| *position > reach);
         Ok(Recovered { segments, weights, next_position, next_group })
     }

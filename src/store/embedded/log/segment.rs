@@ -141,17 +141,41 @@ impl Header {
 impl Segment {
     /// Opens the segment of a number and checks its header.
     pub fn open(disk: &dyn Disk, dir: &Path, number: u64, store: [u8; 16]) -> Result<Segment, StoreError> {
+        let segment = Segment::open_any(disk, dir, number, store)?;
+        segment.length().map(|()| segment)
+    }
+
+    /// As [`Segment::open`], of a file that may be too short: what is missing of it.
+    pub fn open_cut(
+        disk: &dyn Disk,
+        dir: &Path,
+        number: u64,
+        store: [u8; 16],
+    ) -> Result<(Segment, Option<StoreError>), StoreError> {
+        let mut segment = Segment::open_any(disk, dir, number, store)?;
+        let cut = segment.length().err();
+        let length = segment.file.len().map_err(failed("measure", &segment.path))?;
+        segment.header.bytes = segment.header.bytes.min(length);
+        Ok((segment, cut))
+    }
+
+    fn open_any(disk: &dyn Disk, dir: &Path, number: u64, store: [u8; 16]) -> Result<Segment, StoreError> {
         let path = segment_path(dir, number);
         let file = disk.open(&path, Open::Write).map_err(failed("open", &path))?;
         let header = Header::read(file.as_ref(), &path)?;
         if header.store != store || header.number != number {
             return Err(damaged(&path, 0, "it is another store's, or another segment's"));
         }
-        let length = file.len().map_err(failed("measure", &path))?;
-        if length != header.bytes {
-            return Err(damaged(&path, length, format!("it has {length} bytes and should have {}", header.bytes)));
-        }
         Ok(Segment { path, file, header, end: HEADER_BYTES as u64 })
+    }
+
+    /// That the file has its length.
+    fn length(&self) -> Result<(), StoreError> {
+        let length = self.file.len().map_err(failed("measure", &self.path))?;
+        match self.header.bytes {
+            bytes if bytes == length => Ok(()),
+            bytes => Err(damaged(&self.path, length, format!("it has {length} bytes and should have {bytes}"))),
+        }
     }
 
     /// The bytes from the file's start up to `end`.
@@ -196,6 +220,11 @@ impl Blank {
         start.extend_from_slice(records);
         self.file.write_at(&start, 0).map_err(failed("write", &self.path))?;
         self.file.sync_data().map_err(failed("sync", &self.path))
+    }
+
+    /// The segment that it would be; its file is removed, and gone once nobody holds it.
+    pub fn unplaced(self, header: Header, end: u64) -> Segment {
+        Segment { path: self.path.clone(), file: self.file.clone(), header, end }
     }
 
     /// Gives the file its name in the log, for good. `end` is where the records end that it was filled with.
