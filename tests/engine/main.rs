@@ -3,6 +3,7 @@
 
 mod behind;
 mod gaps;
+mod growth;
 mod index_fails;
 mod lost;
 mod old_version;
