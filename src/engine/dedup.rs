@@ -1,6 +1,8 @@
 //! Request ids: what a retry is answered with, for at least a day, before and after a restart.
 
 mod part;
+#[cfg(test)]
+mod tests;
 
 use super::batch::{Batch, Change, MetricId, Mode, Retraction};
 use super::codec::Writer;

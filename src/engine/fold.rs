@@ -353,7 +353,7 @@ impl Done {
             let Some(component) = state.get_mut(&done.component) else { continue };
             let Some(metric) = Arc::make_mut(component).metrics.get_mut(&done.metric) else { continue };
             let Some(series) = Arc::make_mut(metric).series.get_mut(&done.labels) else { continue };
-            if series.id != done.id || (done.stored.is_empty() && series.history.runs == done.runs) {
+            if series.id != done.id || done.stored.is_empty() {
                 continue;
             }
             let history = &mut Arc::make_mut(series).history;

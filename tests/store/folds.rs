@@ -2,6 +2,7 @@
 
 use crate::fixture::{commit, copy_dir, files, line, open, record, temporary};
 use milepost::store::{FrameRef, Line, Position, Store, StoreError};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -107,5 +108,139 @@ fn leftovers_are_removed() -> Result<(), StoreError> {
     assert_eq!(count(), 2);
     let store = open(crashed.path())?;
     assert_eq!((count(), read_lines(&store)?), (1, lines));
+    Ok(())
+}
+
+/// What was given up leaves its file, for good: of every other frame number, bytes and reference stay.
+#[test]
+fn what_is_left_out_is_gone_and_the_rest_is_as_it_was() -> Result<(), StoreError> {
+    let dir = temporary();
+    make(dir.path())?;
+    let store = open(dir.path())?;
+    commit(&store, &[record("pay", 3, 10)])?;
+    let mut fold = store.begin_fold(Position(3))?;
+    fold.put(line("pay", 1, "later"), b"of another file")?;
+    fold.finish()?;
+    let before = read_lines(&store)?;
+    let untouched = files(dir.path(), "folds").remove(1);
+    for (generation, number) in [(1, 0), (2, 2)] {
+        let dead = before[number].1;
+        store.leave_out(&BTreeSet::from([dead]))?;
+        let names: Vec<_> = files(dir.path(), "folds");
+        assert!(names[0].to_string_lossy().ends_with(&format!("2.g{generation}.fold")), "{names:?}");
+        assert!(names.len() == 2 && names[1] == untouched, "the one before is gone: {names:?}");
+        let copied = temporary();
+        copy_dir(dir.path(), copied.path());
+        for store in [&store, &open(copied.path())?] {
+            let now = read_lines(store)?;
+            for (i, ((line, at), (line_before, before))) in now.iter().zip(&before).enumerate() {
+                assert_eq!(line, line_before);
+                match i == number || i == 0 {
+                    true => {
+                        assert_eq!((at.number, at.fold, at.crc), (before.number, before.fold, 0));
+                        assert!(matches!(store.read_frame(*before), Err(StoreError::Damaged { .. })));
+                        assert_eq!(store.read_frame(*at)?, &b""[..]);
+                    }
+                    false => {
+                        assert_eq!(at, before);
+                        let frames = [&FRAMES[..], &[b"of another file"]].concat();
+                        assert_eq!(store.read_frame(*at)?, frames[i]);
+                    }
+                }
+            }
+            assert_eq!(now.len(), 4);
+        }
+        let bytes: u64 =
+            files(dir.path(), "folds").iter().map(|path| fs::metadata(path).expect("it is there").len()).sum();
+        assert_eq!(store.fold_bytes(), bytes);
+    }
+    store.leave_out(&BTreeSet::new())?;
+    assert!(files(dir.path(), "folds")[0].to_string_lossy().ends_with("2.g2.fold"), "nothing to be left out");
+    Ok(())
+}
+
+/// A file that holds damage that was not given up is not written anew; the others are.
+#[test]
+fn a_file_with_other_damage_stays_as_it_is() -> Result<(), StoreError> {
+    let dir = temporary();
+    let lines = make(dir.path())?;
+    let store = open(dir.path())?;
+    commit(&store, &[record("pay", 3, 10)])?;
+    let mut fold = store.begin_fold(Position(3))?;
+    let later = fold.put(line("pay", 1, "later"), b"of another file")?;
+    fold.finish()?;
+    let (path, offset) = store.locate(lines[0].1);
+    let mut bytes = fs::read(&path).expect("it is there");
+    bytes[offset as usize] ^= 1;
+    fs::write(&path, &bytes).expect("it can be written");
+    store.leave_out(&BTreeSet::from([lines[2].1, later]))?;
+    let names: Vec<_> = files(dir.path(), "folds").iter().map(|path| path.display().to_string()).collect();
+    assert!(names.len() == 2 && names[0] == path && names[1].ends_with("3.g1.fold"), "{names:?}");
+    assert_eq!(fs::read(&path).expect("it is there"), bytes);
+    Ok(())
+}
+
+/// Where it says, a frame's bytes are; of one that is not there its file, or the folder.
+#[test]
+fn a_frame_is_where_it_is_said_to_be() -> Result<(), StoreError> {
+    let dir = temporary();
+    let lines = make(dir.path())?;
+    let store = open(dir.path())?;
+    let path = files(dir.path(), "folds").remove(0);
+    let bytes = fs::read(&path).expect("it is there");
+    for ((_, at), frame) in lines.iter().zip(FRAMES) {
+        let (file, offset) = store.locate(*at);
+        assert_eq!(file, path.display().to_string());
+        assert!(bytes[offset as usize..].starts_with(frame) && offset > 0);
+    }
+    let [_, (_, at), _] = &lines[..] else { panic!("there are three") };
+    assert_eq!(store.locate(FrameRef { number: 3, ..*at }), (path.display().to_string(), 0));
+    let folder = dir.path().join("folds").display().to_string();
+    assert_eq!(store.locate(FrameRef { fold: Position(1), ..*at }), (folder, 0));
+    Ok(())
+}
+
+/// A crash while one is written anew leaves both: the new one counts, and the one before it goes. Where the new one is
+/// damaged the one before it counts still.
+#[test]
+fn of_two_generations_the_later_whole_one_counts() -> Result<(), StoreError> {
+    for new_is_damaged in [false, true] {
+        let dir = temporary();
+        let lines = make(dir.path())?;
+        let path = files(dir.path(), "folds").remove(0);
+        let before = fs::read(&path).expect("it is there");
+        open(dir.path())?.leave_out(&BTreeSet::from([lines[0].1]))?;
+        let new = files(dir.path(), "folds").remove(0);
+        fs::write(&path, &before).expect("it can be written");
+        if new_is_damaged {
+            let bytes = fs::read(&new).expect("it is there");
+            fs::write(&new, &bytes[1..]).expect("it can be written");
+        }
+        let store = open(dir.path())?;
+        let gone = matches!(store.read_frame(lines[0].1), Err(StoreError::Damaged { .. }));
+        assert_eq!(gone, !new_is_damaged);
+        assert_eq!(store.read_frame(lines[2].1)?, FRAMES[2]);
+        assert_eq!((path.exists(), new.exists()), (new_is_damaged, true));
+    }
+    Ok(())
+}
+
+/// More files than are kept open at once.
+#[test]
+fn frames_of_many_files_are_read() -> Result<(), StoreError> {
+    let dir = temporary();
+    let store = open(dir.path())?;
+    let mut all = Vec::new();
+    for number in 1..=300 {
+        commit(&store, &[record("pay", number, 0)])?;
+        let mut fold = store.begin_fold(Position(number))?;
+        all.push((fold.put(line("pay", 1, ""), &number.to_le_bytes())?, number));
+        fold.finish()?;
+        store.trim(Position(number))?;
+    }
+    let back_and_forth = all.iter().chain(all.iter().rev()).chain(&all[20..40]);
+    for (at, number) in back_and_forth {
+        assert_eq!(store.read_frame(*at)?, number.to_le_bytes()[..]);
+    }
     Ok(())
 }

@@ -8,3 +8,4 @@ mod log;
 mod model;
 mod opening;
 mod reserve;
+mod verify;
