@@ -188,7 +188,10 @@ impl Component {
 
     /// Refuses a metric whose definition at a revision (None: now) is lost.
     pub fn check_metric(&self, name: &MetricName, revision: Option<i64>) -> Result<(), StoreError> {
-        let there = self.metrics.get(name).map(|metric| metric.id);
+        let metric = self.metrics.get(name);
+        let there = metric.map(|metric| metric.id);
+        // Of a time before it was made its definition now is told.
+        let revision = revision.filter(|r| metric.is_none_or(|metric| metric.definition_at(*r).is_some()));
         let deleted = |id: MetricId| self.catalog.iter().any(|change| change.new.is_none() && change.id >= id);
         let is_lost = |lost: &&LostMetric| {
             lost.name == *name
