@@ -161,38 +161,49 @@ fn open_frugally(
     if full(&log) { open(0) } else { log }
 }
 
-/// Makes a store, or one that was half made.
+/// Makes a store; one that was half made is made anew, folders and all: whether their names are on stable storage is
+/// not known.
 fn create(dir: &Path, disk: &Arc<dyn Disk>, random: &dyn Random, segment_bytes: u64) -> Result<[u8; 16], StoreError> {
     let (log, folds) = (dir.join("log"), dir.join("folds"));
-    make_dir(disk.as_ref(), &log)?;
-    make_dir(disk.as_ref(), &folds)?;
+    check_unused(disk.as_ref(), dir, &log, &folds)?;
+    for folder in [&log, &folds] {
+        if disk.exists(folder).map_err(failed("look for", folder))? {
+            disk.remove_dir_all(folder).map_err(failed("remove", folder))?;
+        }
+        make_dir(disk.as_ref(), folder)?;
+    }
     let above = parent(dir);
     disk.sync_dir(&above).map_err(failed("sync", &above))?;
-    check_unused(disk.as_ref(), dir, &log, &folds)?;
     let store = array(random);
     Log::create(disk, random, &log, store, segment_bytes / OPENING_PART)?;
     format::write(disk.as_ref(), dir, store)?;
     Ok(store)
 }
 
-/// Removes what a creation that did not get to `FORMAT` left: a first segment without records. Anything else is a
-/// store whose `FORMAT` is lost.
+/// A creation that did not get to `FORMAT` leaves a first segment without records. Anything else is a store whose
+/// `FORMAT` is lost.
 fn check_unused(disk: &dyn Disk, dir: &Path, log: &Path, folds: &Path) -> Result<(), StoreError> {
-    let is_fold = |name: &str| folds::file::Range::parse(name).is_some();
-    if disk.list(folds).map_err(failed("list", folds))?.iter().any(|(name, _)| is_fold(name)) {
+    let is_left = |name: &str| name.ends_with(segment::TEMPORARY) || segment::segment_number(name).is_some();
+    let list = |folder: &Path| match disk.exists(folder).map_err(failed("look for", folder))? {
+        true => disk.list(folder).map_err(failed("list", folder)),
+        false => Ok(Vec::new()),
+    };
+    if list(folds)?.iter().any(|(name, _)| folds::file::Range::parse(name).is_some()) {
         return Err(format::missing(dir));
     }
-    for (name, _) in disk.list(log).map_err(failed("list", log))? {
-        let path = log.join(&name);
-        if segment::segment_number(&name).is_some() {
-            let file = disk.open(&path, Open::Read).map_err(failed("open", &path))?;
-            let mut bytes = vec![0; file.len().map_err(failed("measure", &path))? as usize];
-            file.read_at(&mut bytes, 0).map_err(failed("read", &path))?;
-            if bytes.iter().skip(segment::HEADER_BYTES).any(|byte| *byte != 0) {
-                return Err(format::missing(dir));
-            }
+    for folder in [folds, log] {
+        if let Some((name, _)) = list(folder)?.iter().find(|(name, is_dir)| *is_dir || !is_left(name)) {
+            return Err(failed::damaged(&folder.join(name), 0, "it is in the way of a store, and no file of one"));
         }
-        disk.remove(&path).map_err(failed("remove", &path))?;
+    }
+    for (name, _) in list(log)?.iter().filter(|(name, _)| segment::segment_number(name).is_some()) {
+        let path = log.join(name);
+        let file = disk.open(&path, Open::Read).map_err(failed("open", &path))?;
+        let mut bytes = vec![0; file.len().map_err(failed("measure", &path))? as usize];
+        file.read_at(&mut bytes, 0).map_err(failed("read", &path))?;
+        if bytes.iter().skip(segment::HEADER_BYTES).any(|byte| *byte != 0) {
+            return Err(format::missing(dir));
+        }
     }
     Ok(())
 }
@@ -213,7 +224,16 @@ fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     let parent = parent(dir);
     make_dir(disk, &parent)?;
     disk.create_dir(dir).map_err(failed("create", dir))?;
-    disk.sync_dir(&parent).map_err(failed("sync", &parent))
+    sync_names(disk, &parent, || disk.remove_dir_all(dir))
+}
+
+/// Puts the names of a folder on stable storage. After a failure what was named is seen and may never be there, and no
+/// later sync says so: it is undone, so that nobody believes it.
+fn sync_names(disk: &dyn Disk, dir: &Path, undo: impl FnOnce() -> std::io::Result<()>) -> Result<(), StoreError> {
+    disk.sync_dir(dir).map_err(|error| {
+        let _ = undo();
+        failed("sync", dir)(error)
+    })
 }
 
 impl Store for EmbeddedStore {

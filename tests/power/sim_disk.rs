@@ -4,8 +4,8 @@
 //! on them are counted and fail all the same.
 //!
 //! Names: a directory's changes are on stable storage once it was synced; of the others, after a cut, none, all, a
-//! first part, or any of them are there. After a failed sync of a directory they wait for the next: a file system
-//! whose journal failed goes on with none of them or stops, it does not forget some.
+//! first part, or any of them are there. Of those that a sync of it failed for some reached the disk; the rest counts
+//! as synced from then on, as the bytes of files do: it is seen, later syncs succeed, and the next cut undoes it.
 
 #[path = "sim_disk/inode.rs"]
 pub mod inode;
@@ -219,8 +219,26 @@ impl Sim {
         self.unsynced.push(Renaming { dir: dir.to_path_buf(), changes });
     }
 
-    fn cut_names(&mut self) {
-        let unsynced = std::mem::take(&mut self.unsynced);
+    /// A directory was synced.
+    fn sync_names(&mut self, dir: &Path) {
+        let now = self.take_unsynced(dir);
+        now.iter().for_each(|renaming| apply(&mut self.durable_names, &renaming.changes));
+    }
+
+    /// It was not: what did not reach the disk never will.
+    fn fail_names(&mut self, dir: &Path) {
+        let now = self.take_unsynced(dir);
+        self.tear_names(&now);
+    }
+
+    fn take_unsynced(&mut self, dir: &Path) -> Vec<Renaming> {
+        let (now, later) = std::mem::take(&mut self.unsynced).into_iter().partition(|renaming| renaming.dir == dir);
+        self.unsynced = later;
+        now
+    }
+
+    /// Some of what was not synced reaches the disk.
+    fn tear_names(&mut self, unsynced: &[Renaming]) {
         let first = self.random.next() as usize % (unsynced.len() + 1);
         let kind = self.random.next() % 6;
         for (number, renaming) in unsynced.iter().enumerate() {
@@ -234,6 +252,11 @@ impl Sim {
                 apply(&mut self.durable_names, &renaming.changes);
             }
         }
+    }
+
+    fn cut_names(&mut self) {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        self.tear_names(&unsynced);
         // What lies in a directory that is not there is not there either.
         let there = self.durable_names.clone();
         self.durable_names.retain(|path, _| path.ancestors().skip(1).all(|above| there.get(above) == Some(&None)));
@@ -359,13 +382,16 @@ impl Disk for Process {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut sim = self.turn(true)?;
-        let Way::Sim(path) = self.way(path) else { return Ok(()) };
-        let (now, later) = std::mem::take(&mut sim.unsynced).into_iter().partition(|renaming| renaming.dir == path);
-        sim.unsynced = later;
-        let now: Vec<Renaming> = now;
-        now.iter().for_each(|renaming| apply(&mut sim.durable_names, &renaming.changes));
-        Ok(())
+        let sim = &mut *self.disk.sim();
+        let turn = sim.turn(self.number, true);
+        let Way::Sim(path) = self.way(path) else { return turn.whole() };
+        match turn {
+            Turn::Done => sim.sync_names(&path),
+            Turn::Fails { .. } if sim.process == self.number => sim.fail_names(&path),
+            // The process is gone, not the disk.
+            Turn::Fails { .. } => {}
+        }
+        turn.whole()
     }
 
     fn boot_id(&self) -> io::Result<String> {

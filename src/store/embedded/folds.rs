@@ -10,6 +10,7 @@ pub mod writer;
 use crate::disk::{Disk, Open};
 use crate::planted::{self, Bug};
 use crate::store::embedded::failed::{damaged, failed};
+use crate::store::embedded::sync_names;
 use crate::store::{Checked, FoldWriter, FrameRef, Line, Position, StoreError};
 use bytes::Bytes;
 use check::Check;
@@ -139,8 +140,8 @@ impl Folds {
 
     /// Makes a file that has just got its name part of the store, in the place of an earlier generation of it.
     fn add(&self, fold: Fold) -> Result<(), StoreError> {
-        if let Err(error) = self.disk.sync_dir(&self.dir) {
-            let error = failed("sync", &self.dir)(error);
+        // Else an opening would let go of the log because of a file that the next power cut takes away.
+        if let Err(error) = sync_names(self.disk.as_ref(), &self.dir, || self.disk.remove(&fold.path)) {
             let cause = self.poison.get_or_init(|| error.to_string()).clone();
             return Err(StoreError::Poisoned { cause });
         }

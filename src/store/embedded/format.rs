@@ -10,6 +10,7 @@
 //! `store` is the id that every file of the store carries.
 
 use super::failed::{damaged, failed};
+use super::sync_names;
 use crate::disk::{Disk, Open};
 use crate::store::StoreError;
 use std::path::Path;
@@ -55,7 +56,7 @@ pub fn write(disk: &dyn Disk, dir: &Path, store: [u8; 16]) -> Result<(), StoreEr
     file.write_at(text.as_bytes(), 0).map_err(failed("write", &temporary))?;
     file.sync_data().map_err(failed("sync", &temporary))?;
     disk.rename(&temporary, &path).map_err(failed("rename", &path))?;
-    disk.sync_dir(dir).map_err(failed("sync", dir))
+    sync_names(disk, dir, || disk.remove(&path))
 }
 
 /// That `FORMAT` is missing: for a directory that holds a store all the same.

@@ -1,6 +1,7 @@
 //! `LOST`: what was given up, for people: a line each, added at the end, on stable storage before it is given up.
 
 use super::failed::failed;
+use super::sync_names;
 use crate::disk::{Disk, Open};
 use crate::store::StoreError;
 use std::path::Path;
@@ -16,5 +17,5 @@ pub fn write(disk: &dyn Disk, dir: &Path, lines: impl Iterator<Item = String>) -
     let end = file.len().map_err(failed("measure", &path))?;
     file.write_at(text.as_bytes(), end).map_err(failed("write", &path))?;
     file.sync_data().map_err(failed("sync", &path))?;
-    disk.sync_dir(dir).map_err(failed("sync", dir))
+    sync_names(disk, dir, || if end == 0 { disk.remove(&path) } else { Ok(()) })
 }

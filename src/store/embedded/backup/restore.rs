@@ -14,7 +14,7 @@ use crate::store::embedded::folds::check::Check;
 use crate::store::embedded::folds::file::{Range, SEAL_BYTES, Seal};
 use crate::store::embedded::lock::Lock;
 use crate::store::embedded::log::segment::{HEADER_BYTES, Header};
-use crate::store::embedded::{format, make_dir};
+use crate::store::embedded::{format, make_dir, sync_names};
 use crate::store::{Position, StoreError};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -80,6 +80,8 @@ fn take(disk: &dyn Disk, dir: &Path) -> Result<Lock, BackupError> {
     }
     let mark = dir.join(MARK);
     disk.open(&mark, Open::CreateOrOpen).map_err(failed("create", &mark))?;
+    // Before anything else is there.
+    sync_names(disk, dir, || disk.remove(&mark))?;
     let lock = Lock::take(disk, dir)?;
     for folder in ["folds", "log"] {
         let folder = dir.join(folder);

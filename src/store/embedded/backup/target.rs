@@ -49,7 +49,11 @@ impl<'a> Target<'a> {
                 let (found, store) = (id_text(&manifest.store), id_text(&store));
                 return Err(BackupError::OtherStore { target: name(), found, store });
             }
-            Some(manifest) => manifest,
+            Some(manifest) => {
+                // It may be seen and not be on stable storage: what only the one before needs is removed because of it.
+                manifest.write(disk, target)?;
+                manifest
+            }
             None => {
                 let manifest = Manifest { store, number: 0, through: Position(0), files: Vec::new() };
                 manifest.write(disk, target)?;
