@@ -13,7 +13,7 @@ pub mod inode;
 use inode::{Fate, Inode};
 use milepost::disk::{Disk, DiskFile, Open, RealDisk};
 use milepost::random::SeededRandom;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -130,6 +130,17 @@ impl SimDisk {
         let mut sim = self.sim().clone();
         sim.random = Arc::new(SeededRandom::new(seed));
         SimDisk(Arc::new(Mutex::new(sim)))
+    }
+
+    /// Puts names on stable storage and holds the bytes of removed files no longer. No process runs.
+    pub fn forget_removed(&self) {
+        let sim = &mut *self.sim();
+        sim.end_process();
+        let unsynced = std::mem::take(&mut sim.unsynced);
+        unsynced.iter().for_each(|renaming| apply(&mut sim.durable_names, &renaming.changes));
+        let kept: BTreeSet<usize> = sim.names.values().copied().flatten().collect();
+        let removed = sim.inodes.iter_mut().enumerate().filter(|(number, _)| !kept.contains(number));
+        removed.for_each(|(_, inode)| *inode = Inode::default());
     }
 
     /// The files below a directory and what is read of each, by name.
