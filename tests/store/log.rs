@@ -2,7 +2,10 @@
 //! and never wrong.
 
 use crate::fixture::{commit, copy_dir, files, line, open, read_log, read_logged, record, temporary};
-use milepost::store::embedded::log::record::{HEAD_BYTES, MARK_BYTES, record_bytes};
+use milepost::disk::{Disk, Open, RealDisk};
+use milepost::store::embedded::log::record::{HEAD_BYTES, Kind, MARK_BYTES, record_bytes};
+use milepost::store::embedded::log::recovery::{Stop, walk};
+use milepost::store::embedded::log::segment::Header;
 use milepost::store::{Logged, Position, Record, Store, StoreError};
 use std::fs;
 use std::path::Path;
@@ -210,5 +213,62 @@ fn a_body_cannot_pass_for_a_record() -> Outcome {
     commit(&store, std::slice::from_ref(&evil))?;
     drop(store);
     assert_eq!(read_log(&open(dir.path())?, 0)?, [(1, record("pay", 1, 150)), (2, evil)]);
+    Ok(())
+}
+
+/// The same while the store is open: what is read later is not believed either.
+#[test]
+fn no_flipped_bit_is_believed_while_the_log_is_open() -> Outcome {
+    let dir = temporary();
+    let all = make(dir.path(), &[&[1], &[2, 3], &[4]], 150)?;
+    let all = [all, make_more(dir.path())?].concat();
+    let store = open(dir.path())?;
+    let (mut damaged, mut lost) = (0, 0);
+    for path in files(dir.path(), "log") {
+        let whole = fs::read(&path).expect("it can be read");
+        for byte in 128..used(&whole) {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= 1 << (byte % 8);
+            fs::write(&path, flipped).expect("it can be written");
+            match read_logged(&store, 0) {
+                Ok(found) => lost += is_all_but_a_lost_one(found, &all, byte, &path),
+                Err(StoreError::Damaged { file, offset, .. }) => {
+                    assert!(file == path.display().to_string() && offset as usize <= byte, "{file} {offset}, {byte}");
+                    damaged += 1;
+                }
+                Err(error) => panic!("byte {byte} of {path:?}: {error}"),
+            }
+        }
+        fs::write(&path, whole).expect("it can be written");
+    }
+    assert!(lost == 7 * 150 && damaged > 7 * 92, "{lost}, {damaged}");
+    Ok(())
+}
+
+/// Whatever it was left for, a segment ends with a mark: where the next group would begin, and which one is next.
+#[test]
+fn a_segment_that_is_left_names_the_next_one() -> Outcome {
+    let dir = temporary();
+    for number in 1..=9 {
+        // Full ones, ones with a last group that is copied, and ones with nothing behind it.
+        let store = open(dir.path())?;
+        commit(&store, &[record("pay", 3 * number - 2, 3_000), record("pay", 3 * number - 1, 10)])?;
+        commit(&store, &[record("pay", 3 * number, if number % 2 == 0 { 9_000 } else { 10 })])?;
+    }
+    let paths = files(dir.path(), "log");
+    let mut next = None;
+    for path in paths.iter().rev() {
+        let bytes = fs::read(path).expect("it can be read");
+        let header = Header::read(&*RealDisk.open(path, Open::Read).expect("it is there"), path)?;
+        let walk = walk(&bytes, &header, &mut |_| {});
+        if let Some(next) = next {
+            let Stop::Mark(kind, place) = walk.stop else { panic!("{path:?} ends without a mark") };
+            // One that held nothing was replaced: then a later one is next.
+            assert!(kind == Kind::Next && header.number < place.position && place.position <= next);
+            assert_eq!((place.group, place.group_start), (walk.group + 1, walk.offset));
+        }
+        next = Some(header.number);
+    }
+    assert!(paths.len() > 9, "{paths:?}");
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Looking at an open store: every byte of its files but those that reading checks, and every damage named.
 
 use crate::fixture::{commit, files, line, open, record, temporary};
-use milepost::disk::RealDisk;
+use milepost::disk::{Disk, Open, RealDisk};
 use milepost::store::embedded::EmbeddedStore;
+use milepost::store::embedded::folds::file::Seal;
 use milepost::store::embedded::log::record::{HEAD_BYTES, MARK_BYTES};
 use milepost::store::embedded::log::segment::HEADER_BYTES;
 use milepost::store::embedded::look;
@@ -204,6 +205,33 @@ fn frames_are_looked_at_in_a_directory_that_is_closed() -> Result<(), StoreError
         assert!(found.len() == 1 && found[0].contains("checksum of frame") && found[0].contains(path), "{found:?}");
         bytes[*offset as usize + byte] ^= 1;
         fs::write(path, &bytes).expect("it can be written");
+    }
+    Ok(())
+}
+
+/// Bytes between its parts that nothing names: they would be a place for what nobody sees.
+#[test]
+fn a_fold_file_has_nothing_beside_its_parts() -> Result<(), StoreError> {
+    let dir = temporary();
+    let store = make(dir.path())?;
+    let path = files(dir.path(), "folds").remove(0);
+    let whole = fs::read(&path).expect("it is there");
+    let seal = Seal::read_at(&*RealDisk.open(&path, Open::Read).expect("it is there"), &path, 0)?;
+    let [first, second] = seal.directories.map(|at| at as usize);
+    for (at, directories) in [(first, [16, 16]), (second, [0, 16]), (whole.len() - 128, [0, 0])] {
+        let mut other = Seal { bytes: seal.bytes + 16, ..seal };
+        (0..2).for_each(|copy| other.directories[copy] += directories[copy]);
+        let mut bytes = [&whole[..at], &[0; 16], &whole[at..]].concat();
+        let end = bytes.len();
+        bytes[..128].copy_from_slice(&other.encode());
+        bytes[end - 128..].copy_from_slice(&other.encode());
+        fs::write(&path, &bytes).expect("it can be written");
+        let mut found = Vec::new();
+        store.verify(&mut |_, damage| {
+            found.extend(damage.map(|damage| damage.to_string()));
+            ControlFlow::Continue(())
+        });
+        assert!(found.len() == 1 && found[0].contains("its parts do not fill it"), "{at}: {found:?}");
     }
     Ok(())
 }

@@ -6,6 +6,9 @@
 //! answered, and it is cut. What the last group holds before that may never have been synced, though it can be
 //! read: it is copied into a new segment and synced before anything is served.
 
+#[cfg(test)]
+mod tests;
+
 use super::record::{self, ALIGN_BYTES, Entry, Found, Kind, Place, Salt, put_mark, put_record};
 use super::segment::{Blank, FRAME_BYTES, HEADER_BYTES, Header, Segment, TEMPORARY, segment_number, segment_path};
 use crate::disk::Disk;
