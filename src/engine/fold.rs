@@ -7,6 +7,8 @@
 pub mod frames;
 pub mod index;
 pub mod pages;
+#[cfg(test)]
+mod tests;
 
 use super::Settings;
 use super::block;

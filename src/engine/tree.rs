@@ -6,6 +6,8 @@
 
 pub mod apply;
 pub mod child;
+#[cfg(test)]
+mod tests;
 pub mod walk;
 
 use super::codec::{Reader, Undecodable, Writer};

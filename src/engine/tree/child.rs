@@ -307,4 +307,19 @@ mod tests {
         let node = Body::Node(children.iter().map(entry).collect());
         assert!(node.bytes() >= 200 * size_of::<Entry>());
     }
+
+    /// As much as is allowed stays; what comes on top of it takes the place of the oldest.
+    #[test]
+    fn the_bound_itself_may_be_held() {
+        let bytes = leaf(10).bytes();
+        let loader = Loader::new(Arc::new(MemoryStore::new()), 3 * bytes);
+        let children: Vec<_> = (0..4).map(|_| Child::fresh(leaf(10))).collect();
+        for (id, child) in (1..).zip(&children) {
+            child.asked.store(false, Ordering::Relaxed);
+            loader.stored(child, Place::Node(id));
+            let held = children[..id as usize].iter().filter(|child| child.in_memory().is_some()).count();
+            assert_eq!(held, (id as usize).min(3));
+        }
+        assert!(children[0].in_memory().is_none());
+    }
 }

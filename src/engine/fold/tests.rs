@@ -1,0 +1,141 @@
+//! How what changed is cut into frames: that none grows with all that is kept, and that little things share one.
+
+use super::frames::{FrameKind, read_changes_line, read_run_line};
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::calendar::{MonthDay, Weekday, Zone};
+use crate::domain::definition::{Definition, Kind};
+use crate::domain::point::Point;
+use crate::engine::batch::{Batch, Change, Mode, Origin, SeriesWrite};
+use crate::engine::{AsOf, Engine};
+use crate::store::memory::MemoryStore;
+use crate::store::{FrameRef, Line, Store};
+
+fn name() -> MetricName {
+    MetricName::parse("team/counts").expect("a name")
+}
+
+fn definition() -> Definition {
+    Definition {
+        name: name(),
+        display_name: String::new(),
+        description: String::new(),
+        unit: String::new(),
+        kind: Kind::Delta,
+        scale: 0,
+        label_names: vec!["channel".to_string()],
+        period: None,
+        zone: Zone::utc(),
+        week_start: Weekday::Monday,
+        year_start: MonthDay { month: 1, day: 1 },
+        overdue_after_nanos: None,
+        create_time: Time(0),
+        update_time: Time(0),
+    }
+}
+
+async fn write(engine: &Engine, change: Change) {
+    let text = String::new;
+    let component = name().component();
+    let batch = Batch { component, who: text(), request_id: text(), reason: text(), validate_only: false, change };
+    engine.write(batch).await.expect("written");
+}
+
+async fn points(engine: &Engine, series: impl IntoIterator<Item = (String, Vec<Point>)>) {
+    let series = series.into_iter().map(|(channel, points)| {
+        let end_given = vec![false; points.len()];
+        let labels: Labels = vec![channel.into()].into();
+        SeriesWrite { metric: name(), labels, points, end_given, origin: Origin::Entry(0) }
+    });
+    write(engine, Change::Points { mode: Mode::Set, series: series.collect() }).await;
+}
+
+async fn open(store: &MemoryStore) -> Engine {
+    let settings = Settings { block_points_max: 8, tail_points_min: 3, page_points_max: 2, ..Settings::default() };
+    let engine = Engine::open(Arc::new(store.clone()), Arc::new(ManualClock::at(Time(1_000))), settings);
+    let engine = engine.expect("it opens");
+    write(&engine, Change::Create(Box::new(definition()))).await;
+    engine
+}
+
+fn frames(store: &MemoryStore, kind: FrameKind) -> Vec<(Line, FrameRef)> {
+    let mut all = Vec::new();
+    store.read_lines(&mut |line, at| all.push((line, at))).expect("read");
+    all.retain(|(line, _)| line.kind == kind as u8);
+    all
+}
+
+/// A series of up to `page_points_max` points is kept in its record, and takes no block of its own.
+#[tokio::test]
+async fn a_small_series_has_no_block() {
+    for (count, blocks) in [(1, 0), (2, 0), (3, 1), (8, 1), (9, 2)] {
+        let store = MemoryStore::new();
+        let engine = open(&store).await;
+        points(&engine, [("a".to_string(), (0..count).map(|t| Point::at(Time(t), 1)).collect())]).await;
+        engine.fold().await.expect("folded");
+        assert_eq!(frames(&store, FrameKind::Block).len(), blocks, "{count} points");
+        assert_eq!(engine.verify().await.findings, []);
+    }
+}
+
+/// Records of series share pages of some KiB.
+#[tokio::test]
+async fn small_series_share_pages() {
+    let store = MemoryStore::new();
+    let engine = open(&store).await;
+    points(&engine, (0..500).map(|i| (format!("channel {i:03}"), vec![Point::at(Time(i), i)]))).await;
+    engine.fold().await.expect("folded");
+    let pages = frames(&store, FrameKind::SeriesPage);
+    let sizes: Vec<usize> = pages.iter().map(|(_, at)| store.read_frame(*at).expect("read").len()).collect();
+    let (last, full) = sizes.split_last().expect("there are pages");
+    assert!(full.len() >= 5 && full.iter().all(|bytes| (4_096..4_500).contains(bytes)), "{sizes:?}");
+    assert!(*last < 4_500, "{sizes:?}");
+}
+
+/// Runs of replaced versions are put together before there are too many to ask, and not more often than that.
+#[tokio::test]
+async fn runs_are_put_together_by_the_eighth() {
+    let store = MemoryStore::new();
+    let engine = open(&store).await;
+    let value = |value| [("a".to_string(), vec![Point::at(Time(1), value)])];
+    points(&engine, value(0)).await;
+    engine.fold().await.expect("folded");
+    let mut wholes = Vec::new();
+    for i in 1..=40 {
+        points(&engine, value(i)).await;
+        engine.fold().await.expect("folded");
+        let runs = frames(&store, FrameKind::Run);
+        let is_whole = |(line, _): &(Line, _)| read_run_line(&line.summary).expect("a line").3;
+        let since = runs.iter().rev().take_while(|run| !is_whole(run)).count();
+        wholes = runs.iter().enumerate().filter(|(_, run)| is_whole(run)).map(|(i, _)| i + 1).collect();
+        assert!(runs.len() == i as usize && since < RUNS_MAX - usize::from(!wholes.is_empty()), "{since} of {i}");
+    }
+    assert_eq!(wholes, [8, 15, 22, 29, 36], "each takes the place of all before it");
+    assert_eq!(engine.verify().await.findings, []);
+    for revision in [2, 7, 20, 41] {
+        let view = engine.view(&name().component(), AsOf::Revision(revision)).await.expect("a view");
+        let series = view.metric(&name()).expect("known").expect("the metric").series(&[]).expect("series");
+        let found = series[0].points(crate::domain::time::Interval::ALL, 9).expect("points");
+        assert_eq!(found, [Point::at(Time(1), revision - 2)]);
+    }
+}
+
+/// Changes lie in frames of at most some thousand, each of which says its first and last revision.
+#[tokio::test]
+async fn changes_lie_in_frames_that_say_their_revisions() {
+    let store = MemoryStore::new();
+    let engine = open(&store).await;
+    let write =
+        |times: std::ops::Range<i64>, value| [("a".to_string(), times.map(|t| Point::at(Time(t), value)).collect())];
+    points(&engine, write(0..12_000, 1)).await;
+    for first in [0, 4_000, 8_000] {
+        points(&engine, write(first..first + 4_000, 2)).await;
+    }
+    engine.fold().await.expect("folded");
+    let lines: Vec<_> = frames(&store, FrameKind::Changes)
+        .iter()
+        .map(|(line, _)| read_changes_line(&line.summary).expect("a line"))
+        .map(|(_, first, last)| (first, last))
+        .collect();
+    assert_eq!(lines, [(3, 4), (4, 5), (5, 5)]);
+}

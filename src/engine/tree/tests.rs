@@ -1,0 +1,267 @@
+//! The shape of a tree, and what a walk over it looks at: growth is bounded, whatever the tree holds.
+
+use super::apply::{Apply, KeyChange};
+use super::child::{Body, Loader};
+use super::walk::{NoPast, Walk};
+use super::*;
+use crate::domain::calendar::{MonthDay, Weekday, Zone};
+use crate::domain::definition::Definition;
+use crate::domain::name::MetricName;
+use crate::domain::point::Point;
+use crate::domain::time::Interval;
+use crate::engine::Settings;
+use crate::engine::block::Row;
+use crate::engine::history::History;
+use crate::engine::lost::Whose;
+use crate::engine::view::Visitor;
+use crate::store::memory::MemoryStore;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+struct Made {
+    settings: Settings,
+    loader: Loader,
+    history: History,
+    root: Option<Entry>,
+    revision: i64,
+}
+
+impl Made {
+    fn new(block_points_max: usize, node_children_max: usize) -> Made {
+        let settings = Settings { block_points_max, node_children_max, ..Settings::default() };
+        let loader = Loader::new(Arc::new(MemoryStore::new()), 1 << 30);
+        Made { settings, loader, history: History::default(), root: None, revision: 0 }
+    }
+
+    /// Answers what it is said to have added to memory.
+    fn apply(&mut self, changes: &[KeyChange]) -> usize {
+        self.revision += 1;
+        let mut apply = Apply {
+            kind: Kind::Delta,
+            periods: None,
+            revision: self.revision,
+            settings: &self.settings,
+            loader: &self.loader,
+            history: &mut self.history,
+            replaced_nodes: &mut Vec::new(),
+            bytes_added: 0,
+        };
+        self.root = apply.apply(self.root.as_ref(), changes).expect("it is in memory");
+        apply.bytes_added
+    }
+
+    /// How many points each block has, and how many children each node.
+    fn shape(&self) -> (Vec<usize>, Vec<usize>) {
+        fn visit(entry: &Entry, blocks: &mut Vec<usize>, nodes: &mut Vec<usize>) {
+            match &*entry.child.in_memory().expect("nothing is stored") {
+                Body::Leaf(leaf) => blocks.push(leaf.columns.len()),
+                Body::Node(children) => {
+                    nodes.push(children.len());
+                    children.iter().for_each(|child| visit(child, blocks, nodes));
+                }
+            }
+        }
+        let (mut blocks, mut nodes) = (Vec::new(), Vec::new());
+        self.root.iter().for_each(|root| visit(root, &mut blocks, &mut nodes));
+        (blocks, nodes)
+    }
+
+    fn visit(&self, interval: Interval, visitor: &mut dyn Visitor) {
+        let definition = definition();
+        let labels = Vec::new().into();
+        let walk = Walk {
+            kind: Kind::Delta,
+            periods: None,
+            revision: None,
+            history: &self.history,
+            lost: &[],
+            whose: Whose { definition: &definition, labels: &labels },
+            loader: &self.loader,
+            past: &NoPast,
+        };
+        walk.visit(self.root.as_ref(), interval, visitor).expect("it is in memory");
+    }
+}
+
+fn definition() -> Definition {
+    Definition {
+        name: MetricName::parse("team/counts").expect("a name"),
+        display_name: String::new(),
+        description: String::new(),
+        unit: String::new(),
+        kind: Kind::Delta,
+        scale: 0,
+        label_names: Vec::new(),
+        period: None,
+        zone: Zone::utc(),
+        week_start: Weekday::Monday,
+        year_start: MonthDay { month: 1, day: 1 },
+        overdue_after_nanos: None,
+        create_time: Time(0),
+        update_time: Time(0),
+    }
+}
+
+fn set(times: impl Iterator<Item = i64>) -> Vec<KeyChange> {
+    times.map(|t| (Time(t), Some(Point::at(Time(t), t)))).collect()
+}
+
+/// What a walk shows: points, stretches taken, and what both come to.
+struct Shown {
+    takes: bool,
+    points: Vec<i64>,
+    stretches: usize,
+    sum: i128,
+    ends_at: usize,
+}
+
+impl Visitor for Shown {
+    fn stretch(&mut self, aggregate: &Aggregate) -> bool {
+        if self.takes {
+            self.stretches += 1;
+            self.sum += aggregate.sum;
+        }
+        self.takes
+    }
+
+    fn point(&mut self, point: &Point) -> ControlFlow<()> {
+        self.points.push(point.time.0);
+        self.sum += i128::from(point.value);
+        if self.points.len() == self.ends_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn shown(made: &Made, from: i64, to: i64, takes: bool, ends_at: usize) -> Shown {
+    let mut shown = Shown { takes, points: Vec::new(), stretches: 0, sum: 0, ends_at };
+    made.visit(Interval::new(Time(from), Time(to)), &mut shown);
+    shown
+}
+
+/// A walk that takes stretches goes inside one block at either end: there it looks at less than two chunks of points.
+#[test]
+fn of_a_long_interval_its_ends_alone_are_looked_at_point_by_point() {
+    // Three levels, of blocks that are no multiple of a chunk.
+    let mut made = Made::new(300, 4);
+    made.apply(&set(0..5_000));
+    let edges =
+        [0, 1, 63, 64, 65, 127, 128, 299, 300, 301, 363, 364, 365, 599, 600, 2_400, 2_401, 4_700, 4_936, 4_999, 5_000];
+    for from in edges {
+        for to in edges {
+            let expected: Vec<i64> = (from..to).collect();
+            let all = shown(&made, from, to, false, usize::MAX);
+            assert_eq!(all.points, expected, "{from} to {to}");
+            let some = shown(&made, from, to, true, usize::MAX);
+            assert_eq!(some.sum, expected.iter().map(|t| i128::from(*t)).sum::<i128>(), "{from} to {to}");
+            assert!(some.points.len() <= 2 * 64, "{} points of {from} to {to}", some.points.len());
+            // Within a block chunks, above it at most the children of two nodes a level.
+            assert!(some.stretches <= 2 * 300 / 64 + 2 * 4 * 3, "{} stretches of {from} to {to}", some.stretches);
+            let first = shown(&made, from, to, false, 70);
+            assert_eq!(first.points, expected[..expected.len().min(70)], "it ends where it is told to");
+        }
+    }
+    let whole = shown(&made, 0, 5_000, true, usize::MAX);
+    assert_eq!((whole.stretches, whole.points.len()), (1, 0), "the root answers for all");
+}
+
+/// Points that come in order fill blocks and nodes, so that a tree is as low as can be.
+#[test]
+fn what_comes_in_order_fills_blocks_and_nodes() {
+    for step in [1, 3, 7, 40] {
+        let mut made = Made::new(8, 4);
+        for from in (0..1_000).step_by(step) {
+            made.apply(&set(from..(from + step as i64).min(1_000)));
+        }
+        let (blocks, _) = made.shape();
+        assert_eq!(blocks, [8; 125], "in steps of {step}");
+    }
+    let mut made = Made::new(8, 4);
+    made.apply(&set(0..1_000));
+    let (_, nodes) = made.shape();
+    // 125 blocks, so 32 nodes, 8, 2, 1.
+    assert_eq!(nodes.len(), 43, "{nodes:?}");
+}
+
+/// What is said to be added to memory is what is there, roughly: the size of the memtable hangs on it.
+#[test]
+fn bytes_that_are_added_are_told() {
+    let row = size_of::<Row>();
+    let mut made = Made::new(100, 8);
+    let added = made.apply(&set(0..1_000));
+    assert!((1_000 * 8..1_000 * 4 * row).contains(&added), "{added} for 1,000 new points");
+    for more in [1, 10, 250] {
+        let from = 1_000 * more;
+        let added = made.apply(&set(from..from + more));
+        let more = more as usize;
+        assert!((more * 8..(more + 1) * 4 * row).contains(&added), "{added} for {more} points behind the others");
+    }
+    let corrected: Vec<KeyChange> = (0..50).map(|t| (Time(t * 7), Some(Point::at(Time(t * 7), -1)))).collect();
+    let added = made.apply(&corrected);
+    assert!((50 * row..50 * 8 * row).contains(&added), "{added} for 50 corrections");
+}
+
+fn batches() -> impl Strategy<Value = Vec<BTreeMap<i64, Option<i64>>>> {
+    let batch = prop::collection::btree_map(0i64..400, prop::option::weighted(0.8, -5i64..20), 1..60);
+    prop::collection::vec(batch, 1..12)
+}
+
+proptest! {
+    /// Whatever comes in whatever order: the points are there, in blocks and nodes of their sizes, under entries that
+    /// say what is below them.
+    #[test]
+    fn blocks_and_nodes_keep_their_bounds(batches in batches()) {
+        let mut made = Made::new(16, 4);
+        let mut model: BTreeMap<i64, i64> = BTreeMap::new();
+        for batch in batches {
+            // Nobody takes back what is not there.
+            let changes: Vec<KeyChange> = batch
+                .iter()
+                .filter(|(time, value)| value.is_some() || model.contains_key(time))
+                .map(|(time, value)| (Time(*time), value.map(|value| Point::at(Time(*time), value))))
+                .collect();
+            if changes.is_empty() {
+                continue;
+            }
+            for (time, point) in &changes {
+                match point {
+                    Some(point) => drop(model.insert(time.0, point.value)),
+                    None => drop(model.remove(&time.0)),
+                }
+            }
+            made.apply(&changes);
+            let (blocks, nodes) = made.shape();
+            prop_assert!(blocks.iter().all(|points| *points <= 16), "{:?}", blocks);
+            prop_assert!(nodes.iter().all(|children| (1..=4).contains(children)), "{:?}", nodes);
+            prop_assert_eq!(blocks.iter().sum::<usize>(), model.len());
+            let all = shown(&made, i64::MIN, i64::MAX, false, usize::MAX);
+            prop_assert_eq!(&all.points, &model.keys().copied().collect::<Vec<_>>());
+            prop_assert_eq!(all.sum, model.values().map(|value| i128::from(*value)).sum::<i128>());
+            check(made.root.as_ref().expect("keys are there"))?;
+        }
+    }
+}
+
+/// An entry's extent and sum are its children's; keys of neighbours do not overlap.
+fn check(entry: &Entry) -> Result<(), TestCaseError> {
+    let body = entry.child.in_memory().expect("nothing is stored");
+    match &*body {
+        Body::Node(children) => {
+            let (extent, sum) = gather(Kind::Delta, children).expect("a node has children");
+            prop_assert_eq!((entry.extent, entry.sum), (extent, sum));
+            for pair in children.windows(2) {
+                prop_assert!(pair[0].extent.last_key < pair[1].extent.first_key);
+            }
+            children.iter().try_for_each(check)
+        }
+        Body::Leaf(leaf) => {
+            let rows: Vec<Row> = leaf.columns.rows().collect();
+            prop_assert_eq!(entry.sum.map_or(0, |sum| sum.count as usize), rows.len());
+            for row in rows {
+                prop_assert!(entry.extent.first_key <= row.point.time && row.point.time <= entry.extent.last_key);
+                prop_assert!(entry.extent.lowest_revision <= row.revision);
+                prop_assert!(row.revision <= entry.extent.highest_revision);
+            }
+            Ok(())
+        }
+    }
+}
