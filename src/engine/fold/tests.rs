@@ -50,10 +50,14 @@ async fn points(engine: &Engine, series: impl IntoIterator<Item = (String, Vec<P
     write(engine, Change::Points { mode: Mode::Set, series: series.collect() }).await;
 }
 
-async fn open(store: &MemoryStore) -> Engine {
+fn opened(store: MemoryStore) -> Engine {
     let settings = Settings { block_points_max: 8, tail_points_min: 3, page_points_max: 2, ..Settings::default() };
-    let engine = Engine::open(Arc::new(store.clone()), Arc::new(ManualClock::at(Time(1_000))), settings);
-    let engine = engine.expect("it opens");
+    let engine = Engine::open(Arc::new(store), Arc::new(ManualClock::at(Time(1_000))), settings);
+    engine.expect("it opens")
+}
+
+async fn open(store: &MemoryStore) -> Engine {
+    let engine = opened(store.clone());
     write(&engine, Change::Create(Box::new(definition()))).await;
     engine
 }
@@ -138,4 +142,39 @@ async fn changes_lie_in_frames_that_say_their_revisions() {
         .map(|(_, first, last)| (first, last))
         .collect();
     assert_eq!(lines, [(3, 4), (4, 5), (5, 5)]);
+}
+
+/// The index of more series than a page holds, with trees of nodes, says where all of them are: after a clean close, and
+/// again after some of them changed.
+#[tokio::test]
+async fn an_index_of_many_pages_and_nodes_is_the_same_when_it_is_opened_again() {
+    let store = MemoryStore::new();
+    let mut engine = open(&store).await;
+    let channel = |i: i64| format!("channel {i:03}");
+    let mut lengths: Vec<i64> = (0..50).map(|i| if i % 7 == 0 { 3_000 } else { i % 4 + 1 }).collect();
+    let all = |lengths: &[i64], from: &[i64]| -> Vec<(String, Vec<Point>)> {
+        let of = |i: usize| (from[i]..lengths[i]).map(|t| Point::at(Time(t), i as i64 + t)).collect::<Vec<_>>();
+        (0..lengths.len()).map(|i| (channel(i as i64), of(i))).filter(|(_, points)| !points.is_empty()).collect()
+    };
+    let mut from = vec![0; 50];
+    for round in 0..3 {
+        points(&engine, all(&lengths, &from)).await;
+        engine.fold().await.expect("folded");
+        engine.close().await.expect("closed");
+        let again = store.reopen();
+        assert!(matches!(again.index_state(), crate::store::IndexState::Trusted(_)));
+        engine = opened(again);
+        assert_eq!(engine.verify().await.findings, [], "round {round}");
+        let view = engine.view(&name().component(), AsOf::Now).await.expect("a view");
+        let series = view.metric(&name()).expect("known").expect("the metric").series(&[]).expect("series");
+        assert_eq!(series.len(), 50);
+        for (i, series) in series.iter().enumerate() {
+            let found = series.points(crate::domain::time::Interval::ALL, usize::MAX).expect("points");
+            let expected: Vec<Point> = (0..lengths[i]).map(|t| Point::at(Time(t), i as i64 + t)).collect();
+            assert_eq!(found, expected, "series {i} in round {round}");
+        }
+        from.clone_from(&lengths);
+        // Some of the pages, and of the trees, stay as they are.
+        lengths.iter_mut().enumerate().filter(|(i, _)| i % 14 < 2).for_each(|(_, length)| *length += 5);
+    }
 }
