@@ -1,6 +1,9 @@
 //! A machine that runs the engine on a simulated disk: its process ends at any moment, its power is cut, and it is
 //! opened again and compared with the oracle, with the index as it was, gone, an earlier one, or mixed of several.
 
+#[path = "machine/offline.rs"]
+mod offline;
+
 use crate::batches::{batch, component_name};
 use crate::compare::{Refusals, Revisions, compare};
 use crate::fixture::{SMALL, temporary};
@@ -91,6 +94,13 @@ pub struct Machine {
     store_settings: StoreSettings,
     /// Acknowledged with an id: retries get the same answer.
     answered: Vec<Sent>,
+    /// The store's folder on the disk.
+    folder: &'static str,
+    /// What a backup holds, where one was finished: one of these.
+    backups: Vec<Oracle>,
+    backed_up: bool,
+    /// What there is once what was lost is given up.
+    without_lost: Option<Oracle>,
 }
 
 struct Running {
@@ -129,6 +139,10 @@ impl Machine {
             settings,
             store_settings: SMALL,
             answered: Vec::new(),
+            folder: "data",
+            backups: Vec::new(),
+            backed_up: false,
+            without_lost: None,
         }
     }
 
@@ -171,7 +185,7 @@ impl Machine {
         let root = self.next_root();
         let disk = Arc::new(self.disk.process(&root));
         let random = Arc::new(SeededRandom::new(self.chance.next()));
-        let store = Arc::new(EmbeddedStore::open(&root.join("data"), disk, random, self.store_settings)?);
+        let store = Arc::new(EmbeddedStore::open(&root.join(self.folder), disk, random, self.store_settings)?);
         let weak = Arc::downgrade(&store);
         self.figures.trusted += u64::from(store.index_state() != milepost::store::IndexState::Rebuild);
         let opened = Engine::open(store as Arc<dyn Store>, self.clock.clone(), self.settings.clone());
@@ -184,19 +198,19 @@ impl Machine {
     fn next_root(&mut self) -> PathBuf {
         self.processes += 1;
         let folder = |process: u64| self.real.path().join(process.to_string());
-        let index = |process: u64| folder(process).join("data/index");
+        let index = |process: u64| folder(process).join(self.folder).join("index");
         let root = folder(self.processes);
-        std::fs::create_dir_all(root.join("data")).expect("there is room");
+        std::fs::create_dir_all(root.join(self.folder)).expect("there is room");
         if self.processes > 1 {
             let last = self.processes - 1;
             let earlier = 1 + self.below(last);
             match self.below(6) {
-                0..=2 => put_index(&index(last), &root, &mut || true),
+                0..=2 => put_index(&index(last), &root.join(self.folder), &mut || true),
                 3 => {}
-                4 => put_index(&index(earlier), &root, &mut || true),
+                4 => put_index(&index(earlier), &root.join(self.folder), &mut || true),
                 _ => {
-                    put_index(&index(last), &root, &mut || true);
-                    put_index(&index(earlier), &root, &mut || self.below(2) == 0);
+                    put_index(&index(last), &root.join(self.folder), &mut || true);
+                    put_index(&index(earlier), &root.join(self.folder), &mut || self.below(2) == 0);
                 }
             }
         }
@@ -432,9 +446,9 @@ fn wait_until_gone(store: &Weak<EmbeddedStore>) {
     }
 }
 
-/// Copies the files of an index that are chosen into a process's folder.
-fn put_index(from: &Path, root: &Path, chosen: &mut dyn FnMut() -> bool) {
-    let to = root.join("data/index");
+/// Copies the files of an index that are chosen into a store's folder.
+fn put_index(from: &Path, store: &Path, chosen: &mut dyn FnMut() -> bool) {
+    let to = store.join("index");
     if from.is_dir() {
         put_files(from, &to, chosen);
     }

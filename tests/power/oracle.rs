@@ -112,6 +112,25 @@ impl Oracle {
         self.components[sent.component].ids.contains_key(&sent.id)
     }
 
+    /// As it is where a revision of a component had not written these hours of a series, which nothing else writes.
+    pub fn without(
+        &self,
+        (component, metric, label): (usize, usize, usize),
+        revision: i64,
+        hours: std::ops::Range<i64>,
+    ) -> Oracle {
+        let mut without = self.clone();
+        for then in &mut without.components[component].past[revision as usize..] {
+            let Some(metric) = Arc::make_mut(then).get_mut(&metric) else { continue };
+            let Some(series) = metric.series.get_mut(&label) else { continue };
+            series.points.retain(|hour, _| !hours.contains(hour));
+            if series.points.is_empty() && series.opening.is_none() {
+                metric.series.remove(&label);
+            }
+        }
+        without
+    }
+
     /// Applies a batch.
     pub fn take(&mut self, sent: &Sent) -> Answer {
         self.components[sent.component].take(sent)

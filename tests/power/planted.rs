@@ -4,7 +4,7 @@ use milepost::planted::Bug;
 use std::process::{Command, Output};
 
 const CUTS: &str = "cuts::nothing_acknowledged_is_lost_at_a_power_cut";
-const FAULTS: &str = "faults::whatever_operation_fails_what_was_acknowledged_stays";
+const WRITES: &str = "faults::whatever_operation_of_a_write_fails_what_was_acknowledged_stays";
 const REFUSED: &str = "store_alone::a_refused_group_never_comes_back";
 const FLIPS: &str = "flips::no_flipped_bit_is_believed";
 
@@ -53,11 +53,12 @@ fn bugs_of_the_log_and_of_folds_are_caught() {
         (Bug::SkipSync, CUTS),
         (Bug::AcknowledgeBeforeSync, CUTS),
         (Bug::TrimTooEarly, CUTS),
-        (Bug::ServeUnsyncedTail, FAULTS),
+        (Bug::ServeUnsyncedTail, WRITES),
         (Bug::RenameBeforeSync, CUTS),
         (Bug::SkipDirectorySync, CUTS),
-        (Bug::RetrySync, FAULTS),
+        (Bug::RetrySync, WRITES),
         (Bug::KeepRefusedGroup, REFUSED),
+        (Bug::KeepRefusedGroup, WRITES),
         (Bug::IgnoreFrameCrc, FLIPS),
     ]);
 }
