@@ -82,14 +82,16 @@ fn fault_number(fault: Fault) -> u64 {
 fn every_operation_fails(part: usize) {
     let scenes = SCENES[part];
     let campaign = crate::said("MILEPOST_FAULTS");
-    let (seeds, whole) = (campaign.unwrap_or(1), campaign.is_some() || crate::each_run());
+    let seeds = campaign.unwrap_or(1);
     let first = crate::said("MILEPOST_FAULTS_SEED").unwrap_or(1);
     let mut figures = Figures::default();
     let mut failures = 0;
     for seed in first..first + seeds {
         for scene in scenes {
-            // Each run: every operation with every fault; else with one of them, in turn.
-            for turn in 0..if whole || scene.whole { FAULTS.len() } else { 1 } {
+            // Each run: every operation with every fault; else, and of backups and repairs, with one of them, in turn.
+            let each_run = crate::each_run() && scene.found == Found::Acknowledged;
+            let whole = campaign.is_some() || each_run || scene.whole;
+            for turn in 0..if whole { FAULTS.len() } else { 1 } {
                 let mut at = 0;
                 loop {
                     let fault = FAULTS[(turn + at as usize) % FAULTS.len()];
