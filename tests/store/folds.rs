@@ -1,6 +1,8 @@
 //! Damage to fold files: found and named, or repaired from the second copy; never a wrong frame.
 
 use crate::fixture::{commit, copy_dir, files, line, open, record, temporary};
+use milepost::disk::{Disk, Open, RealDisk};
+use milepost::store::embedded::folds::file::Seal;
 use milepost::store::{FrameRef, Line, Position, Store, StoreError};
 use std::collections::BTreeSet;
 use std::fs;
@@ -241,6 +243,41 @@ fn frames_of_many_files_are_read() -> Result<(), StoreError> {
     let back_and_forth = all.iter().chain(all.iter().rev()).chain(&all[20..40]);
     for (at, number) in back_and_forth {
         assert_eq!(store.read_frame(*at)?, number.to_le_bytes()[..]);
+    }
+    Ok(())
+}
+
+/// A directory whose checksum is right, and which says of a frame that it ends beyond all frames.
+#[test]
+fn a_directory_that_names_a_frame_outside_is_damage() -> Result<(), StoreError> {
+    let dir = temporary();
+    make(dir.path())?;
+    let path = files(dir.path(), "folds").remove(0);
+    let whole = fs::read(&path).expect("it is there");
+    let seal = Seal::read_at(&*RealDisk.open(&path, Open::Read).expect("it is there"), &path, 0)?;
+    let [first, second] = seal.directories.map(|at| at as usize);
+    // Its last line: what stands before the summary, and the summary.
+    let length_at = second - "summary".len() - 12;
+    for more in [0, 1, 15, 16, 31, 32, 1_000] {
+        let mut bytes = whole.clone();
+        let length = FRAMES[2].len() as u32 + more;
+        assert_eq!(bytes[length_at..length_at + 4], (FRAMES[2].len() as u32).to_le_bytes());
+        for at in [length_at, length_at + second - first] {
+            bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        }
+        let seal = Seal { directory_crc: crc32fast::hash(&bytes[first..second]), ..seal };
+        let end = bytes.len() - 128;
+        bytes[..128].copy_from_slice(&seal.encode());
+        bytes[end..].copy_from_slice(&seal.encode());
+        fs::write(&path, bytes).expect("it can be written");
+        match open(dir.path()) {
+            Ok(_) => assert_eq!(more, 0),
+            Err(StoreError::Damaged { file, what, .. }) => {
+                assert!(more > 0 && file == path.display().to_string());
+                assert_eq!(what, "its directory names a frame outside it");
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
     Ok(())
 }

@@ -1,8 +1,18 @@
 //! What opening a directory says: who has it, what it is, what is missing.
 
-use crate::fixture::{commit, copy_dir, files, line, open, read_log, record, temporary};
+use crate::fixture::{SMALL, commit, copy_dir, files, line, open, read_log, record, temporary};
+use milepost::disk::{Disk, Open, RealDisk};
+use milepost::domain::name::ComponentName;
+use milepost::random::SeededRandom;
+use milepost::store::embedded::EmbeddedStore;
+use milepost::store::embedded::backup::BackupError;
+use milepost::store::embedded::log::record::record_bytes;
+use milepost::store::embedded::log::segment::{HEADER_BYTES, Header};
 use milepost::store::{Position, Store, StoreError};
 use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 type Outcome = Result<(), StoreError>;
 
@@ -118,5 +128,125 @@ fn opened_again_and_again_it_stays_the_same_and_small() -> Outcome {
     }
     let log = read_log(&open(dir.path())?, 0)?;
     assert_eq!(log, (1..=10).map(|n| (n, record("pay", n, 1_000))).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn open_with_chance(dir: &Path, seed: u64) -> Result<EmbeddedStore, StoreError> {
+    EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SeededRandom::new(seed)), SMALL)
+}
+
+/// A segment or a fold file of another store, or under another's name, is not taken for the store's own.
+#[test]
+fn another_file_under_the_name_is_damage() -> Outcome {
+    let made = |seed| -> Result<_, StoreError> {
+        let dir = temporary();
+        let store = open_with_chance(dir.path(), seed)?;
+        for number in 1..=6 {
+            commit(&store, &[record("pay", number, 5_000)])?;
+        }
+        for through in [1, 2] {
+            let mut fold = store.begin_fold(Position(through))?;
+            fold.put(line("pay", 1, "x"), b"frame")?;
+            fold.finish()?;
+        }
+        store.trim(Position(2))?;
+        Ok(dir)
+    };
+    let (dir, other) = (made(1)?, made(2)?);
+    for folder in ["log", "folds"] {
+        let (own, others) = (files(dir.path(), folder), files(other.path(), folder));
+        assert!(own.len() == others.len() && own.len() >= 2);
+        for (i, path) in own.iter().enumerate() {
+            for from in [&others[i], &own[(i + 1) % own.len()]] {
+                let copy = temporary();
+                copy_dir(dir.path(), copy.path());
+                let to = copy.path().join(path.strip_prefix(dir.path()).expect("it is below"));
+                fs::copy(from, &to).expect("it can be copied");
+                let error = open_with_chance(copy.path(), 3).err();
+                let named =
+                    matches!(&error, Some(StoreError::Damaged { file, .. }) if *file == to.display().to_string());
+                assert!(named, "{from:?} as {path:?}: {error:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A segment's header with a right checksum that says that the log before it ends where it cannot.
+#[test]
+fn a_log_that_ends_outside_its_segment_is_damage() -> Outcome {
+    let dir = temporary();
+    let store = open(dir.path())?;
+    commit(&store, &[record("pay", 1, 5_000)])?;
+    commit(&store, &[record("pay", 2, 5_000)])?;
+    drop(store);
+    let [.., before, last] = &files(dir.path(), "log")[..] else { panic!("there are two segments") };
+    let bytes = fs::read(last).expect("it can be read");
+    let header = Header::read(&*RealDisk.open(last, Open::Read).expect("it is there"), last)?;
+    let length = fs::metadata(before).expect("it is there").len();
+    for before_end in [0, HEADER_BYTES as u64 - 1, length + 1, u64::MAX] {
+        let wrong = [&Header { before_end, ..header }.encode(), &bytes[HEADER_BYTES..]].concat();
+        fs::write(last, wrong).expect("it can be written");
+        let Err(StoreError::Damaged { file, what, .. }) = open(dir.path()) else { panic!("it ends at {before_end}") };
+        assert_eq!(file, last.display().to_string());
+        assert_eq!(what, "it says that the log before it ends outside its segment");
+    }
+    Ok(())
+}
+
+/// What no fold covers is kept, and not a segment more.
+#[test]
+fn trimming_keeps_the_segments_that_hold_something_later() -> Outcome {
+    let dir = temporary();
+    let store = open(dir.path())?;
+    for number in 1..=30 {
+        commit(&store, &[record("pay", number, 1_500 + number as usize % 3 * 700)])?;
+    }
+    let first_of = |path: &PathBuf| {
+        let file = RealDisk.open(path, Open::Read).expect("it is there");
+        Header::read(&*file, path).expect("it is whole").first_position.0
+    };
+    for through in 1..=30 {
+        let mut fold = store.begin_fold(Position(through))?;
+        fold.put(line("pay", 1, ""), b"")?;
+        fold.finish()?;
+        let bytes_before = store.log_bytes();
+        store.trim(Position(through))?;
+        let firsts: Vec<u64> = files(dir.path(), "log").iter().map(first_of).collect();
+        assert!(firsts[0] <= through + 1, "{firsts:?} after {through}");
+        assert!(firsts[1..].iter().all(|first| *first > through + 1), "{firsts:?} after {through}");
+        assert_eq!(
+            store.log_bytes(),
+            bytes_before - record_bytes(&record("pay", through, 1_500 + through as usize % 3 * 700)) as u64
+        );
+    }
+    assert_eq!(store.log_bytes(), 0);
+    Ok(())
+}
+
+/// A backup of a store holds its fold files and its segments, up to the last position.
+#[test]
+fn a_backup_names_what_it_holds() -> Result<(), BackupError> {
+    let (dir, target) = (temporary(), temporary());
+    let store = open(dir.path())?;
+    for number in 1..=4 {
+        commit(&store, &[record(["pay", "notify"][number as usize % 2], number, 5_000)])?;
+    }
+    let mut fold = store.begin_fold(Position(1))?;
+    fold.put(line("notify", 1, ""), b"frame")?;
+    fold.finish()?;
+    let mut told = 0;
+    let made = store.back_up(&target.path().join("backup"), &mut |bytes| {
+        told += bytes;
+        ControlFlow::Continue(())
+    })?;
+    assert_eq!((made.through, made.number), (Position(4), 1));
+    let of = |name: &str| ComponentName::parse(name).expect("a name");
+    assert_eq!(made.revisions, [(of("notify"), 3), (of("pay"), 4)].into());
+    let (folds, segments) = (files(dir.path(), "folds"), files(dir.path(), "log"));
+    assert_eq!(made.copied.files as usize, folds.len() + segments.len());
+    assert_eq!(made.copied.bytes, told);
+    let again = store.back_up(&target.path().join("backup"), &mut |_| ControlFlow::Continue(()))?;
+    assert_eq!((again.number, again.there.files), (2, 1), "fold files are not copied again");
     Ok(())
 }
