@@ -178,3 +178,44 @@ async fn an_index_of_many_pages_and_nodes_is_the_same_when_it_is_opened_again() 
         lengths.iter_mut().enumerate().filter(|(i, _)| i % 14 < 2).for_each(|(_, length)| *length += 5);
     }
 }
+
+/// A fold that ends after its metric was deleted and made again: nothing of the old one is taken over by the new one.
+#[tokio::test]
+async fn a_metric_made_again_meanwhile_takes_nothing_over() {
+    let engine = open(&MemoryStore::new()).await;
+    let corrected = async |value: i64| {
+        for value in [value, value + 1] {
+            points(&engine, [("a".to_string(), (0..5).map(|t| Point::at(Time(t), value)).collect())]).await;
+        }
+    };
+    corrected(1).await;
+    let state = || State::clone(&engine.shared.state.load());
+    let before = state();
+    let component = name().component();
+    let labels: Labels = vec!["a".into()].into();
+    let dirty = Dirty {
+        components: BTreeMap::from([(component.clone(), BTreeSet::from([(name(), labels)]))]),
+        ..Dirty::default()
+    };
+    let through = before[&component].position;
+    let fold = Fold { state: before.clone(), dirty, through, memtable_bytes: 0 };
+    let Folded::Done(done) = fold.run(&engine.shared.loader, &engine.shared.settings) else { panic!("there is room") };
+    // Changes told of the metric that are stored, those that are not, and the same of replaced versions.
+    let beside = |state: &State| {
+        let metric = &state[&component].metrics[&name()];
+        let series = metric.series.values().next().expect("it has one");
+        let history = &series.history;
+        (metric.stored_changes.len(), metric.recent_changes.len(), history.runs.len(), history.recent.len())
+    };
+    assert_eq!(beside(&before), (0, 5, 0, 5));
+    let mut taken_over = before;
+    done.take_over(&mut taken_over);
+    assert_eq!(beside(&taken_over), (1, 0, 1, 0));
+
+    write(&engine, Change::Delete { metric: name(), force: true }).await;
+    write(&engine, Change::Create(Box::new(definition()))).await;
+    corrected(7).await;
+    let mut later = state();
+    done.take_over(&mut later);
+    assert_eq!(beside(&later), (0, 5, 0, 5));
+}
