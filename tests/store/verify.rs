@@ -235,3 +235,19 @@ fn a_fold_file_has_nothing_beside_its_parts() -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+/// A whole file that is another's, under this one's name.
+#[test]
+fn a_file_that_covers_other_records_is_told() -> Result<(), StoreError> {
+    let dir = temporary();
+    let store = make(dir.path())?;
+    let folds = files(dir.path(), "folds");
+    fs::copy(&folds[1], &folds[0]).expect("it can be copied");
+    let mut found = Vec::new();
+    store.verify(&mut |_, damage| {
+        found.extend(damage.map(|damage| damage.to_string()));
+        ControlFlow::Continue(())
+    });
+    assert!(found.len() == 1 && found[0].contains("covers other records than its name says"), "{found:?}");
+    Ok(())
+}
