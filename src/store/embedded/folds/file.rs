@@ -341,4 +341,11 @@ mod tests {
         assert_eq!(Range::parse("1-4096.g0.fold"), None);
         assert_eq!(Range::parse("00000000000000000009-00000000000000000002.g0.fold"), None);
     }
+
+    #[test]
+    fn a_frames_head_is_as_it_is_drawn() {
+        let head = frame_head(3, 70_000, 0x0102_0304);
+        let fields = [3u32.to_le_bytes(), 70_000u32.to_le_bytes(), [4, 3, 2, 1]].concat();
+        assert_eq!(head, *[&fields[..], &crc32fast::hash(&fields).to_le_bytes()].concat());
+    }
 }
