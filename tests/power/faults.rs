@@ -80,14 +80,16 @@ fn fault_number(fault: Fault) -> u64 {
 
 /// One part of the scenes: so that parts go beside each other, and a campaign can be cut into pieces.
 fn every_operation_fails(part: usize) {
-    let scenes = SCENES[part];
+    // A campaign may say of which scenes: those whose names hold this.
+    let named = std::env::var("MILEPOST_FAULTS_SCENE").unwrap_or_default();
+    let scenes: Vec<&Scene> = SCENES[part].iter().filter(|scene| scene.name.contains(&named)).collect();
     let campaign = crate::said("MILEPOST_FAULTS");
     let seeds = campaign.unwrap_or(1);
     let first = crate::said("MILEPOST_FAULTS_SEED").unwrap_or(1);
     let mut figures = Figures::default();
     let mut failures = 0;
     for seed in first..first + seeds {
-        for scene in scenes {
+        for scene in &scenes {
             // Each run: every operation with every fault; else, and of backups and repairs, with one of them, in turn.
             let each_run = crate::each_run() && scene.found == Found::Acknowledged;
             let whole = campaign.is_some() || each_run || scene.whole;
