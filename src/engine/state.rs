@@ -192,7 +192,9 @@ impl Component {
         let there = metric.map(|metric| metric.id);
         // Of a time before it was made its definition now is told.
         let revision = revision.filter(|r| metric.is_none_or(|metric| metric.definition_at(*r).is_some()));
-        let deleted = |id: MetricId| self.catalog.iter().any(|change| change.new.is_none() && change.id >= id);
+        let is_its = |old: &Arc<Definition>| old.name == *name;
+        let deletes = |change: &CatalogChange| change.new.is_none() && change.old.as_ref().is_some_and(is_its);
+        let deleted = |id: MetricId| self.catalog.iter().any(|change| deletes(change) && change.id >= id);
         let is_lost = |lost: &&LostMetric| {
             lost.name == *name
                 && match there {

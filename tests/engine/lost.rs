@@ -477,3 +477,24 @@ async fn a_metric_asked_of_before_it_was_made_rests_on_its_definition_now() {
         }
     }
 }
+
+/// A metric whose making is lost is missed in the list of metrics, whatever other metric was made and deleted since.
+#[tokio::test]
+async fn the_deletion_of_another_metric_does_not_hide_a_lost_one() {
+    let dir = temporary();
+    let engine = story::open(dir.path(), BEGIN).expect("it opens");
+    let written = |batch: Batch| async { engine.write(batch).await.expect("it is written").revision };
+    assert_eq!(written(story::create("pay/payments", Kind::Delta, &["channel"])).await, 1);
+    written(story::create("pay/queue", Kind::Gauge, &["channel"])).await;
+    written(story::batch("pay/queue", Change::Delete { metric: name("pay/queue"), force: true })).await;
+    drop(engine);
+    story::wait_until_free(dir.path());
+    let record = in_log(dir.path()).into_iter().find(|record| record.component == "pay" && record.revision == 1);
+    let record = record.expect("it is in the log");
+    flip(&record.file, record.body.end - 1, 0);
+    let engine = story::open(dir.path(), BEGIN).expect("it opens");
+    let view = engine.view(&name("pay/payments").component(), AsOf::Now).await.expect("a view");
+    assert!(matches!(view.metrics(), Err(StoreError::Damaged { .. })), "it is there, and cannot be listed");
+    assert!(matches!(view.metric(&name("pay/payments")), Err(StoreError::Damaged { .. })), "nor be told of");
+    assert!(view.metric(&name("pay/queue")).expect("it is known").is_none(), "the other one was deleted");
+}
