@@ -107,6 +107,14 @@ impl Column {
         }
     }
 
+    /// The same, with room for so many more.
+    pub fn with_room(&self, more: usize) -> Column {
+        match self {
+            Column::Even { .. } => self.clone(),
+            Column::Each(_) => Column::Each(self.listed(more)),
+        }
+    }
+
     /// One more.
     pub fn push(&mut self, number: i64) {
         match self {
@@ -171,9 +179,11 @@ impl Column {
 
     /// Its numbers one by one, with room for more.
     fn listed(&self, more: usize) -> Vec<i64> {
-        // Who follows no rule once will not later: room as for a whole block is asked for by doubling.
         let mut numbers = Vec::with_capacity(self.len() + more);
-        numbers.extend(self.iter());
+        match self {
+            Column::Each(listed) => numbers.extend_from_slice(listed),
+            Column::Even { .. } => numbers.extend(self.iter()),
+        }
         numbers
     }
 

@@ -97,6 +97,18 @@ impl Columns {
         points.for_each(|point| self.restated.push(i64::from(point.restated)));
     }
 
+    /// The same, with room for so many more points: appending to it copies each number once.
+    pub fn with_room(&self, more: usize) -> Columns {
+        Columns {
+            times: self.times.with_room(more),
+            values: self.values.with_room(more),
+            revisions: self.revisions.with_room(more),
+            ends: self.ends.with_room(more),
+            starts: self.starts.with_room(more),
+            restated: self.restated.with_room(more),
+        }
+    }
+
     /// The points of a range of others, later than all before.
     pub fn extend(&mut self, others: &Columns, range: Range<usize>) {
         self.times.extend(&others.times, range.clone());

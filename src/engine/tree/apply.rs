@@ -99,7 +99,7 @@ impl Apply<'_> {
     /// The points with the changes.
     fn merge(&self, points: &Columns, changes: &[KeyChange]) -> Columns {
         if points.times.last().is_none_or(|last| last < changes[0].0.0) {
-            let mut merged = points.clone();
+            let mut merged = points.with_room(changes.len());
             merged.append(changes.iter().filter_map(|(_, point)| point.as_ref()), self.revision);
             return merged;
         }

@@ -81,18 +81,46 @@ impl Walk<'_> {
                 go_on
             }
             Body::Leaf(leaf) if as_it_is => Ok(self.walk_leaf(&leaf, interval, visitor)),
-            Body::Leaf(leaf) => {
-                let past = match self.past.get(entry) {
-                    Some(past) => past,
-                    None => {
-                        let past = Arc::new(self.as_it_was(&leaf, &entry.extent)?);
-                        self.past.put(entry, &past);
-                        past
-                    }
-                };
-                Ok(self.walk_leaf(&past, interval, visitor))
+            Body::Leaf(leaf) => Ok(self.walk_leaf(&*self.past_of(entry, &leaf)?, interval, visitor)),
+        }
+    }
+
+    /// Time of the last point before `t` under `entry`. Opens only what holds it; adds nothing up.
+    fn last_time_before(&self, entry: &Entry, t: Time) -> Result<Option<Time>, StoreError> {
+        if t <= entry.extent.first_key || self.revision.is_some_and(|r| r < entry.extent.lowest_revision) {
+            return Ok(None);
+        }
+        let as_it_is = self.revision.is_none_or(|r| entry.extent.highest_revision <= r);
+        if as_it_is {
+            match &entry.sum {
+                Some(sum) if sum.last_time < t => return Ok(Some(sum.last_time)),
+                Some(sum) if sum.first_time < t => {}
+                _ => return Ok(None),
             }
         }
+        let last_of = |leaf: &Leaf| leaf.columns.at_or_after(t).checked_sub(1).map(|last| leaf.columns.time(last));
+        match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
+            Body::Leaf(leaf) if as_it_is => Ok(last_of(&leaf)),
+            Body::Leaf(leaf) => Ok(last_of(&*self.past_of(entry, &leaf)?)),
+            Body::Node(entries) => {
+                for child in entries.iter().rev() {
+                    if let Some(last) = self.last_time_before(child, t)? {
+                        return Ok(Some(last));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// A block as it was at the revision, made or remembered.
+    fn past_of(&self, entry: &Entry, leaf: &Leaf) -> Result<Arc<Leaf>, StoreError> {
+        if let Some(past) = self.past.get(entry) {
+            return Ok(past);
+        }
+        let past = Arc::new(self.as_it_was(leaf, &entry.extent)?);
+        self.past.put(entry, &past);
+        Ok(past)
     }
 
     /// A block as it was at the revision.
@@ -221,11 +249,6 @@ impl Walk<'_> {
     /// What the points of the interval come to.
     pub fn span(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
         self.check(&interval)?;
-        self.known(root, interval)
-    }
-
-    /// What the points of the interval that are known come to.
-    fn known(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
         let mut sum = Sum(crate::engine::block::Summing::new(self.kind, self.periods));
         if let Some(root) = root {
             let _ = self.walk(root, &interval, &mut sum)?;
@@ -242,11 +265,11 @@ impl Walk<'_> {
 
     /// The last point before `t`.
     pub fn last_before(&self, root: Option<&Entry>, t: Time) -> Result<Option<Point>, StoreError> {
-        let Some(sum) = self.known(root, Interval::new(Time::MIN, t))? else {
-            self.check(&Interval::new(Time::MIN, t))?;
-            return Ok(None);
-        };
-        self.check(&Interval::new(sum.last_time, t))?;
-        self.first(root, Interval::new(sum.last_time, sum.last_time.next()))
+        let last = root.map_or(Ok(None), |root| self.last_time_before(root, t))?;
+        self.check(&Interval::new(last.unwrap_or(Time::MIN), t))?;
+        match last {
+            Some(last) => self.first(root, Interval::new(last, last.next())),
+            None => Ok(None),
+        }
     }
 }
