@@ -8,7 +8,7 @@ use crate::domain::calendar::Calendar;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
-use crate::engine::block::{CHUNK_POINTS, Leaf, Row};
+use crate::engine::block::{CHUNK_POINTS, Columns, Leaf, Row};
 use crate::engine::history::History;
 use crate::engine::lost::{self, Lost, Whose};
 use crate::engine::view::Visitor;
@@ -147,8 +147,8 @@ impl Walk<'_> {
     fn walk_leaf(&self, leaf: &Leaf, interval: &Interval, visitor: &mut dyn Visitor) -> ControlFlow<()> {
         let from = leaf.columns.at_or_after(interval.start);
         let to = leaf.columns.at_or_after(interval.end);
-        if to.saturating_sub(from) <= CHUNK_POINTS {
-            return each(leaf, from..to.max(from), visitor);
+        if to.saturating_sub(from) <= CHUNK_POINTS || visitor.takes_points(&leaf.columns) {
+            return visitor.points(&leaf.columns, from..to.max(from));
         }
         let chunks = leaf.chunks(self.kind, self.periods);
         let mut at = from;
@@ -156,16 +156,12 @@ impl Walk<'_> {
             let end = ((at / CHUNK_POINTS + 1) * CHUNK_POINTS).min(leaf.columns.len());
             let whole = at.is_multiple_of(CHUNK_POINTS) && end <= to;
             if !(whole && visitor.stretch(&chunks[at / CHUNK_POINTS])) {
-                each(leaf, at..end.min(to), visitor)?;
+                visitor.points(&leaf.columns, at..end.min(to))?;
             }
             at = end;
         }
         ControlFlow::Continue(())
     }
-}
-
-fn each(leaf: &Leaf, range: Range<usize>, visitor: &mut dyn Visitor) -> ControlFlow<()> {
-    leaf.columns.points(range).try_for_each(|point| visitor.point(&point))
 }
 
 /// Adds up everything it is shown.
@@ -179,6 +175,15 @@ impl Visitor for Sum<'_> {
 
     fn point(&mut self, point: &Point) -> ControlFlow<()> {
         self.0.add(point);
+        ControlFlow::Continue(())
+    }
+
+    fn takes_points(&self, columns: &Columns) -> bool {
+        self.0.is_plain(columns)
+    }
+
+    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
+        self.0.add_all(columns, range);
         ControlFlow::Continue(())
     }
 }
@@ -224,6 +229,17 @@ impl Visitor for Noting<'_> {
         let flow = self.visitor.point(point);
         self.ended_at = flow.is_break().then_some(point.time);
         flow
+    }
+
+    fn takes_points(&self, columns: &Columns) -> bool {
+        self.visitor.takes_points(columns)
+    }
+
+    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
+        match self.visitor.takes_points(columns) {
+            true => self.visitor.points(columns, range),
+            false => columns.points(range).try_for_each(|point| self.point(&point)),
+        }
     }
 }
 
