@@ -37,6 +37,11 @@ impl Columns {
         self.times.len()
     }
 
+    /// Whether there is no point.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The time of the `i`th point.
     pub fn time(&self, i: usize) -> Time {
         Time(self.times.at(i))
