@@ -118,6 +118,16 @@ async fn check_view(engine: &Engine, past: &Past, revision: i64, kind: Kind) {
         let interval = Interval::new(Time(from * HOUR), Time(to * HOUR));
         let inside: Vec<(i64, i64)> = points.iter().copied().filter(|(t, _)| from <= *t && *t < to).collect();
         let span = series.span(interval).expect("a span");
+        let time = |point: &(i64, i64)| Time(point.0 * HOUR);
+        assert_eq!(series.bounds(interval).expect("bounds"), inside.first().map(time).zip(inside.last().map(time)));
+        let (mut rest, mut by_columns) = (interval, Vec::new());
+        loop {
+            let columns = series.columns(rest, 5).expect("points");
+            let Some(last) = columns.len().checked_sub(1) else { break };
+            by_columns.extend(columns.points(0..columns.len()).map(|point| (point.time.0 / HOUR, point.value)));
+            rest.start = columns.time(last).next();
+        }
+        assert_eq!(by_columns, inside, "columns at revision {revision}");
         let Some(span) = span else {
             assert!(inside.is_empty());
             continue;

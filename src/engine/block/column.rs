@@ -114,6 +114,30 @@ impl Column {
         }
     }
 
+    /// What the numbers of a range come to; it fits.
+    pub fn sum(&self, range: Range<usize>) -> i64 {
+        match self {
+            Column::Even { .. } => range.map(|i| self.at(i)).sum(),
+            Column::Each(numbers) => numbers[range].iter().sum(),
+        }
+    }
+
+    /// The first number and the step from each to the next, where two or more go on evenly.
+    pub fn spacing(&self) -> Option<(i64, i64)> {
+        match self {
+            Column::Even { first, step, count } if *count > 1 => Some((*first, *step)),
+            _ => None,
+        }
+    }
+
+    /// Its numbers one by one.
+    pub fn into_numbers(self) -> Vec<i64> {
+        match self {
+            Column::Even { .. } => self.listed(0),
+            Column::Each(numbers) => numbers,
+        }
+    }
+
     /// The same, with room for so many more.
     pub fn with_room(&self, more: usize) -> Column {
         match self {
@@ -199,9 +223,10 @@ impl Column {
         match self {
             Column::Each(numbers) => numbers.partition_point(|number| *number < bound),
             Column::Even { first, step, count } if *step > 0 && *count > 1 => {
-                let below = (i128::from(bound) - i128::from(*first)).max(0);
-                let step = i128::from(*step);
-                usize::try_from((below + step - 1) / step).map_or(*count, |i| i.min(*count))
+                if bound <= *first {
+                    return 0;
+                }
+                usize::try_from(bound.abs_diff(*first).div_ceil(step.unsigned_abs())).map_or(*count, |i| i.min(*count))
             }
             Column::Even { first, count, .. } => {
                 if *first < bound {

@@ -47,6 +47,11 @@ impl Columns {
         Time(self.times.at(i))
     }
 
+    /// When the `i`th point ends.
+    pub fn end(&self, i: usize) -> Time {
+        Time(self.times.at(i).wrapping_add(self.ends.at(i)))
+    }
+
     /// The `i`th point.
     pub fn point(&self, i: usize) -> Point {
         let time = self.times.at(i);
@@ -54,7 +59,7 @@ impl Columns {
         Point {
             time: Time(time),
             value: self.values.at(i),
-            end: Time(time.wrapping_add(self.ends.at(i))),
+            end: self.end(i),
             start: (start != 0).then(|| Time(time.wrapping_sub(start.wrapping_sub(1)))),
             restated: self.restated.at(i) != 0,
         }
