@@ -218,7 +218,7 @@ mod tests {
             ("block", 3, |bytes| block::unpack(bytes).err()),
             ("run", 1, |bytes| history::unpack_run(bytes).err()),
             ("changes", 1, |bytes| changes::read_changes(bytes).err()),
-            ("record", 2, |bytes| effect::read_effect(&[], bytes).err()),
+            ("record", 3, |bytes| effect::read_effect(&[], bytes).err()),
             ("series page", 2, |bytes| frames::read_series_page(bytes).err()),
             ("component", 2, |bytes| frames::read_component(bytes).err()),
             ("batches", 1, |bytes| frames::read_batches(bytes).err()),
@@ -234,7 +234,7 @@ mod tests {
             assert_eq!(error.to_string(), text);
             assert!(matches!(read(&[0]), Some(Undecodable::Form(_))), "{what}");
         }
-        assert!(matches!(effect::read_list(&[0, 3]), Err(Undecodable::TooNew { found: 3, known: 2, .. })));
+        assert!(matches!(effect::read_list(&[0, 4]), Err(Undecodable::TooNew { found: 4, known: 3, .. })));
         assert!(matches!(frames::FrameKind::of(200), Err(Undecodable::TooNew { found: 200, .. })));
     }
 }

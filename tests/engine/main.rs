@@ -17,7 +17,7 @@ use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::MetricName;
 use milepost::domain::point::{Labels, Point};
 use milepost::domain::time::{Interval, Time};
-use milepost::engine::batch::{Batch, Change, Mode, Origin, Retraction, SeriesWrite};
+use milepost::engine::batch::{Batch, Change, Column, Mode, Origin, Retraction, SeriesWrite};
 use milepost::engine::view::{ChangeKind, ChangesAsk};
 use milepost::engine::{AsOf, Engine, Settings};
 use milepost::store::Store;
@@ -69,9 +69,9 @@ fn batch(change: Change) -> Batch {
 }
 
 fn set(points: Vec<Point>) -> Change {
-    let end_given = vec![false; points.len()];
+    let end_given = Column::of(0, points.len());
     let labels: Labels = Vec::new().into();
-    let series = SeriesWrite { metric: name(), labels, points, end_given, origin: Origin::Entry(0) };
+    let series = SeriesWrite { metric: name(), labels, points: points.into(), end_given, origin: Origin::Entry(0) };
     Change::Points { mode: Mode::Set, series: vec![series] }
 }
 

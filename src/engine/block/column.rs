@@ -27,7 +27,12 @@ impl Default for Column {
 
 impl PartialEq for Column {
     fn eq(&self, other: &Column) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
+        match (self, other) {
+            (Column::Even { first, step, count: 2.. }, Column::Even { first: other_first, step: other_step, .. }) => {
+                (first, step) == (other_first, other_step) && self.len() == other.len()
+            }
+            _ => self.len() == other.len() && self.iter().eq(other.iter()),
+        }
     }
 }
 
@@ -39,6 +44,12 @@ impl From<Vec<i64>> for Column {
             Some(column) => column,
             None => Column::Each(numbers),
         }
+    }
+}
+
+impl From<&[i64]> for Column {
+    fn from(numbers: &[i64]) -> Column {
+        even(numbers).unwrap_or_else(|| Column::Each(numbers.to_vec()))
     }
 }
 

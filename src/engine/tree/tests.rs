@@ -1,6 +1,6 @@
 //! The shape of a tree, and what a walk over it looks at: growth is bounded, whatever the tree holds.
 
-use super::apply::{Apply, KeyChange};
+use super::apply::{Apply, Changes};
 use super::child::{Body, Loader};
 use super::walk::{NoPast, Walk};
 use super::*;
@@ -35,7 +35,7 @@ impl Made {
     }
 
     /// Answers what it is said to have added to memory.
-    fn apply(&mut self, changes: &[KeyChange]) -> usize {
+    fn apply(&mut self, changes: &Changes) -> usize {
         self.revision += 1;
         let mut apply = Apply {
             kind: Kind::Delta,
@@ -103,8 +103,8 @@ fn definition() -> Definition {
     }
 }
 
-fn set(times: impl Iterator<Item = i64>) -> Vec<KeyChange> {
-    times.map(|t| (Time(t), Some(Point::at(Time(t), t)))).collect()
+fn set(times: impl Iterator<Item = i64>) -> Changes {
+    Changes::Set(times.map(|t| Point::at(Time(t), t)).collect::<Vec<_>>().into())
 }
 
 /// What a walk shows: points, stretches taken, and what both come to.
@@ -195,8 +195,8 @@ fn bytes_that_are_added_are_told() {
         let more = more as usize;
         assert!((more * 8..(more + 1) * 4 * row).contains(&added), "{added} for {more} points behind the others");
     }
-    let corrected: Vec<KeyChange> = (0..50).map(|t| (Time(t * 7), Some(Point::at(Time(t * 7), -1)))).collect();
-    let added = made.apply(&corrected);
+    let corrected: Vec<Point> = (0..50).map(|t| Point::at(Time(t * 7), -1)).collect();
+    let added = made.apply(&Changes::Set(corrected.into()));
     assert!((50 * row..50 * 8 * row).contains(&added), "{added} for 50 corrections");
 }
 
@@ -214,21 +214,20 @@ proptest! {
         let mut model: BTreeMap<i64, i64> = BTreeMap::new();
         for batch in batches {
             // Nobody takes back what is not there.
-            let changes: Vec<KeyChange> = batch
-                .iter()
-                .filter(|(time, value)| value.is_some() || model.contains_key(time))
-                .map(|(time, value)| (Time(*time), value.map(|value| Point::at(Time(*time), value))))
-                .collect();
-            if changes.is_empty() {
+            let gone = batch.iter().filter(|(time, value)| value.is_none() && model.contains_key(time));
+            let gone: Vec<i64> = gone.map(|(time, _)| *time).collect();
+            let set = batch.iter().filter_map(|(time, value)| Some(Point::at(Time(*time), (*value)?)));
+            let set: Vec<Point> = set.collect();
+            if gone.is_empty() && set.is_empty() {
                 continue;
             }
-            for (time, point) in &changes {
-                match point {
-                    Some(point) => drop(model.insert(time.0, point.value)),
-                    None => drop(model.remove(&time.0)),
+            model.retain(|time, _| !gone.contains(time));
+            model.extend(set.iter().map(|point| (point.time.0, point.value)));
+            for changes in [Changes::TakenBack(gone.into()), Changes::Set(set.into())] {
+                if !changes.is_empty() {
+                    made.apply(&changes);
                 }
             }
-            made.apply(&changes);
             let (blocks, nodes) = made.shape();
             prop_assert!(blocks.iter().all(|points| *points <= 16), "{:?}", blocks);
             prop_assert!(nodes.iter().all(|children| (1..=4).contains(children)), "{:?}", nodes);

@@ -188,7 +188,7 @@ mod tests {
     use crate::domain::definition::Definition;
     use crate::domain::name::MetricName;
     use crate::domain::point::Point;
-    use crate::engine::batch::{Batch, Change, Mode, Origin, SeriesWrite};
+    use crate::engine::batch::{Batch, Change, Column, Mode, Origin, SeriesWrite};
     use crate::engine::{AsOf, Engine, Settings};
     use crate::store::memory::MemoryStore;
     use proptest::prelude::*;
@@ -260,8 +260,9 @@ mod tests {
             }
             let points = points(kind, told);
             if !points.is_empty() {
-                let end_given = vec![true; points.len()];
+                let end_given = Column::of(1, points.len());
                 let origin = Origin::Entry(0);
+                let points = points.into();
                 let series = SeriesWrite { metric: metric.clone(), labels, points, end_given, origin };
                 engine.write(batch(Change::Points { mode: Mode::Set, series: vec![series] })).await.expect("written");
             }
