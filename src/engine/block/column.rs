@@ -81,6 +81,11 @@ impl Column {
         }
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The `i`th number; beyond the last there is none to be asked for.
     pub fn at(&self, i: usize) -> i64 {
         match self {

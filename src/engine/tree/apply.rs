@@ -38,7 +38,7 @@ impl Changes {
 
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.times().is_empty()
     }
 
     /// The time of the `i`th key.
