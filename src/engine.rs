@@ -17,9 +17,12 @@ mod history;
 mod judge;
 mod lost;
 mod open;
+mod readers;
 pub mod repair;
 mod replay;
+mod standing;
 mod state;
+pub mod sweep;
 mod tree;
 pub mod verify;
 pub mod view;
@@ -33,7 +36,9 @@ use batch::{Ack, Batch, Refused};
 use committer::{Ask, Committer, Shared};
 use dedup::RequestIds;
 use state::Component;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
+use sweep::{Swept, Sweeper};
 use tokio::sync::{mpsc, oneshot};
 use tree::child::Loader;
 use view::View;
@@ -100,6 +105,8 @@ pub struct Settings {
     pub request_id_nanos_min: i64,
     /// Decoded blocks and nodes that are cached, in bytes.
     pub cache_bytes_max: usize,
+    /// Bytes that the fold files grow by, at least, before it is looked what of them is dead.
+    pub sweep_bytes_min: u64,
 }
 
 impl Default for Settings {
@@ -114,6 +121,7 @@ impl Default for Settings {
             request_ids_max: 4_000_000,
             request_id_nanos_min: 24 * 3_600 * 1_000_000_000,
             cache_bytes_max: 256 << 20,
+            sweep_bytes_min: 4 << 20,
         }
     }
 }
@@ -134,6 +142,7 @@ impl Engine {
         let mut opened = open::open(&loader, &settings, clock.now())?;
         let shared = Arc::new(Shared {
             state: ArcSwap::from_pointee(std::mem::take(&mut opened.state)),
+            folded: AtomicU64::new(opened.folded.0),
             ids: Mutex::new(std::mem::replace(&mut opened.ids, RequestIds::new(0, 0))),
             loader,
             clock,
@@ -141,7 +150,8 @@ impl Engine {
             poisoned: ArcSwapOption::empty(),
         });
         let (asks, waiting) = mpsc::channel(ASKS_MAX);
-        let committer = Committer::new(shared.clone(), waiting, asks.downgrade(), opened);
+        let sweeper = Sweeper::start(shared.clone())?;
+        let committer = Committer::new(shared.clone(), waiting, asks.downgrade(), opened, sweeper);
         std::thread::Builder::new().name("committer".to_string()).spawn(move || committer.run()).map_err(|e| {
             StoreError::Io { operation: "spawn", file: "the committer's thread".to_string(), cause: e.to_string() }
         })?;
@@ -174,6 +184,7 @@ impl Engine {
             self.asks.send(Ask::Barrier(asked, reply)).await.map_err(|_| ViewError::Closed)?;
             passed.await.map_err(|_| ViewError::Closed)?;
         }
+        let token = self.shared.loader.readers().enter();
         let component = self.shared.state.load().get(name).cloned();
         let component = component.unwrap_or_else(|| Arc::new(Component::new(name.clone())));
         if let Some(error) = &component.damaged {
@@ -187,7 +198,7 @@ impl Engine {
             }
             AsOf::Revision(asked) => (asked, component.batch(asked).map_or(now, |facts| facts.record_time)),
         };
-        Ok(View::new(component, revision, evaluate_time, self.shared.loader.clone()))
+        Ok(View::new(component, revision, evaluate_time, self.shared.loader.clone(), token))
     }
 
     /// All components that have, or had, a metric, by name.
@@ -203,7 +214,7 @@ impl Engine {
     /// Whether a request id is remembered, by now. Its batch may be on its way still: see `remembers_then`.
     pub fn remembers(&self, component: &ComponentName, who: &str, request_id: &str) -> bool {
         let fingerprint = dedup::fingerprint(component, who, request_id);
-        self.shared.ids.lock().expect("no holder of the ids panics").get(&fingerprint).is_some()
+        self.shared.remembers(&fingerprint)
     }
 
     /// Whether a request id is remembered, in the order of `submit`: as the batches handed in before leave it, those
@@ -224,6 +235,14 @@ impl Engine {
     pub async fn fold(&self) -> Result<(), StoreError> {
         let (reply, done) = oneshot::channel();
         self.asks.send(Ask::Fold(reply)).await.map_err(|_| closed())?;
+        done.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Sweeps the fold files, whether that is due or not: answers once nobody holds a view any more that was taken
+    /// before, and what is dead is gone. For tests; otherwise the engine decides.
+    pub async fn sweep(&self) -> Result<Swept, StoreError> {
+        let (reply, done) = oneshot::channel();
+        self.asks.send(Ask::Sweep(reply)).await.map_err(|_| closed())?;
         done.await.unwrap_or_else(|_| Err(closed()))
     }
 

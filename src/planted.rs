@@ -51,11 +51,17 @@ pub enum Bug {
     FoldDamageAway,
     /// A backup leaves out the log.
     BackupWithoutLog,
+    /// A fold file is removed before the one that takes its place is there.
+    RemoveBeforeWriting,
+    /// The sweep does not wait for who reads an older state.
+    SweepUnderViews,
+    /// The sweep takes a page for dead of which one record is.
+    SweepLivingPage,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 25] = [
         Bug::SkipSync,
         Bug::AcknowledgeBeforeSync,
         Bug::TrimTooEarly,
@@ -78,6 +84,9 @@ impl Bug {
         Bug::ForgetPastInFold,
         Bug::FoldDamageAway,
         Bug::BackupWithoutLog,
+        Bug::RemoveBeforeWriting,
+        Bug::SweepUnderViews,
+        Bug::SweepLivingPage,
     ];
 }
 

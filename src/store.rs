@@ -125,6 +125,22 @@ pub struct FrameRef {
     pub crc: u32,
 }
 
+/// What becomes of a frame of a fold that is written anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Anew {
+    /// It stays, byte for byte.
+    Stays,
+    /// These are in its place, under its number. References to it fail from then on.
+    Instead(Line, Bytes),
+    /// It is left out, its line too. References to it fail from then on.
+    Gone,
+    /// Nothing: the fold is not written anew after all.
+    Stop,
+}
+
+/// Says of each frame of a fold, in order, what becomes of it.
+pub type EachAnew<'a> = dyn FnMut(&Line, FrameRef) -> Result<Anew, StoreError> + 'a;
+
 /// Whether what the index holds may be believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IndexState {
@@ -257,6 +273,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Bytes on disk of the live fold files.
     fn fold_bytes(&self) -> u64;
+
+    /// Bytes on disk of a frame and of all that is kept because of it; 0 where it is not there.
+    fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64;
+
+    /// Writes the fold that ends at a position anew, as `each` says, and puts it into the place of the one that is
+    /// there, for good, in one step. False: it stayed as it was, for `each` stopped, or there is none. It stays as it was
+    /// too where there is no room, or a frame that is to stay is damaged. May be called beside everything else but itself;
+    /// who may still read what goes is the caller's affair. Costs reading and writing all of it.
+    fn write_anew(&self, fold: Position, each: &mut EachAnew) -> Result<bool, StoreError>;
 
     /// Where a frame is, for people: a file and an offset.
     fn locate(&self, at: FrameRef) -> (String, u64);

@@ -8,7 +8,8 @@ use super::effect::{Around, Memo, write_effect};
 use super::fold::{Dirty, Fold, Folded};
 use super::judge::judge;
 use super::state::Component;
-use super::tree::child::{Loader, node_key};
+use super::sweep::{Asked, Swept, Sweeper};
+use super::tree::child::Loader;
 use crate::clock::{self, Clock};
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
@@ -16,8 +17,8 @@ use crate::planted::{self, Bug};
 use crate::store::{Commit, Committed, Position, Record, StoreError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use imbl::OrdMap;
-use std::collections::VecDeque;
 use std::iter::Peekable;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -31,8 +32,6 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 const FOLD_WAIT: Duration = Duration::from_millis(5_000);
 /// How long nothing is folded after a fold that failed.
 const FOLD_PAUSE: Duration = Duration::from_millis(1_000);
-/// How long a snapshot is held at most: what it may still read of the index is kept so long.
-const SNAPSHOT_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// Every component there is.
 pub type State = OrdMap<ComponentName, Arc<Component>>;
@@ -41,6 +40,8 @@ pub type State = OrdMap<ComponentName, Arc<Component>>;
 pub struct Shared {
     /// What is committed: synced, and visible.
     pub state: ArcSwap<State>,
+    /// The folds that the state knows of hold everything through this position.
+    pub folded: AtomicU64,
     /// What is remembered of request ids.
     pub ids: Mutex<RequestIds>,
     /// Reads children.
@@ -53,6 +54,13 @@ pub struct Shared {
     pub poisoned: ArcSwapOption<String>,
 }
 
+impl Shared {
+    /// Whether a request id is remembered.
+    pub fn remembers(&self, fingerprint: &[u8; 16]) -> bool {
+        self.ids.lock().expect("no holder of the ids panics").get(fingerprint).is_some()
+    }
+}
+
 /// What the committer is asked.
 pub enum Ask {
     /// Judge and write.
@@ -61,6 +69,8 @@ pub enum Ask {
     Remembers([u8; 16], oneshot::Sender<Result<bool, Refused>>),
     /// Answer when everything recorded at or before this time is visible; nothing will be recorded at it any more.
     Barrier(Time, oneshot::Sender<()>),
+    /// Sweep the fold files.
+    Sweep(oneshot::Sender<Result<Swept, StoreError>>),
     /// Fold everything committed.
     Fold(oneshot::Sender<Result<(), StoreError>>),
     /// A fold has ended: take its result over.
@@ -85,8 +95,8 @@ pub struct Committer {
     folded: Position,
     /// A component is damaged: the log keeps everything, nothing is folded, until a restart finds it whole.
     damaged: Option<StoreError>,
-    /// Nodes of the index that older snapshots may still refer to, and since when no newer one does.
-    garbage: VecDeque<(Instant, Vec<u64>)>,
+    /// None: it has ended.
+    sweeper: Option<Sweeper>,
 }
 
 /// A batch of a group, judged.
@@ -124,6 +134,7 @@ impl Committer {
         asks: mpsc::Receiver<Ask>,
         wake: mpsc::WeakSender<Ask>,
         opened: super::open::Opened,
+        sweeper: Sweeper,
     ) -> Committer {
         Committer {
             shared,
@@ -137,7 +148,7 @@ impl Committer {
             fold_failed: None,
             folded: opened.folded,
             damaged: opened.damaged,
-            garbage: VecDeque::new(),
+            sweeper: Some(sweeper),
         }
     }
 
@@ -183,7 +194,7 @@ impl Committer {
                     group.taken.push(Taken { reply, answer });
                 }
                 Ask::Remembers(fingerprint, reply) => {
-                    let answer = Ok(self.is_remembered(&fingerprint));
+                    let answer = Ok(self.shared.remembers(&fingerprint));
                     group.looked_up.push(LookedUp { fingerprint, reply, answer });
                 }
                 other => {
@@ -204,6 +215,10 @@ impl Committer {
             }
             Ask::Fold(reply) => {
                 let _ = reply.send(self.fold_now());
+                None
+            }
+            Ask::Sweep(reply) => {
+                self.tell_sweeper(Asked::Sweep(reply));
                 None
             }
             Ask::Write(..) | Ask::Remembers(..) | Ask::Wake => None,
@@ -261,10 +276,6 @@ impl Committer {
         group.dirty.note(&judged.effect, &batch.component);
         working.insert(batch.component.clone(), Arc::new(judged.next));
         Ok(judged.ack)
-    }
-
-    fn is_remembered(&self, fingerprint: &[u8; 16]) -> bool {
-        self.shared.ids.lock().expect("no holder of the ids panics").get(fingerprint).is_some()
     }
 
     /// The first answer, where the id is remembered.
@@ -417,12 +428,13 @@ impl Committer {
                 done.take_over(&mut state);
                 self.shared.state.store(Arc::new(state));
                 self.folded = done.through;
+                self.shared.folded.store(done.through.0, Ordering::Release);
                 if let Some(error) = done.index_error {
                     self.shared.poisoned.store(Some(Arc::new(error.to_string())));
                     return Err(error);
                 }
-                self.shared.loader.store().trim(done.through)?;
-                self.drop_garbage(done.replaced_nodes)
+                self.tell_sweeper(Asked::Folded(done.replaced_nodes));
+                self.shared.loader.store().trim(done.through)
             }
             Folded::Failed { error, dirty, memtable_bytes } => {
                 if let StoreError::Poisoned { cause } = &error {
@@ -437,16 +449,10 @@ impl Committer {
         }
     }
 
-    /// Removes nodes that were replaced long enough ago for no query to hold them.
-    fn drop_garbage(&mut self, replaced: Vec<u64>) -> Result<(), StoreError> {
-        let now = clock::instant();
-        self.garbage.push_back((now, replaced));
-        let mut entries = Vec::new();
-        while self.garbage.front().is_some_and(|(since, _)| now.duration_since(*since) > SNAPSHOT_TIME_MAX) {
-            let (_, nodes) = self.garbage.pop_front().expect("there is a front");
-            entries.extend(nodes.into_iter().map(|id| (node_key(id), None)));
+    fn tell_sweeper(&self, asked: Asked) {
+        if let Some(sweeper) = &self.sweeper {
+            sweeper.tell(asked);
         }
-        self.shared.loader.store().write_index(entries)
     }
 
     /// Folds everything committed, and waits for it.
@@ -488,6 +494,7 @@ impl Committer {
             }
             folded => folded?,
         }
+        self.sweeper = None;
         self.shared.loader.store().close(self.folded)
     }
 }

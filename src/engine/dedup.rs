@@ -58,6 +58,11 @@ pub struct RequestIds {
     nanos_min: i64,
 }
 
+/// Ids that were recorded before this need not be remembered at `now`: the hour that one lies in may be forgotten whole.
+pub fn oldest(now: Time, nanos_min: i64) -> Time {
+    Time(now.0.saturating_sub(nanos_min).saturating_sub(HOUR_NANOS))
+}
+
 impl RequestIds {
     /// Holds up to `count_max` ids, each for at least `nanos_min`.
     pub fn new(count_max: usize, nanos_min: i64) -> RequestIds {
@@ -76,6 +81,12 @@ impl RequestIds {
 
     /// Whether one more can be remembered at `now`. Forgets what is old enough first.
     pub fn has_room(&mut self, now: Time) -> bool {
+        self.forget(now);
+        self.count < self.count_max
+    }
+
+    /// Forgets what is old enough at `now`.
+    pub fn forget(&mut self, now: Time) {
         while let Some((hour, part)) = self.parts.front() {
             if now.0 - (hour + 1) * HOUR_NANOS < self.nanos_min {
                 break;
@@ -83,7 +94,6 @@ impl RequestIds {
             self.count -= part.len();
             self.parts.pop_front();
         }
-        self.count < self.count_max
     }
 
     /// Nanoseconds until the oldest part is forgotten.

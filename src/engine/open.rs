@@ -7,19 +7,19 @@ use super::Settings;
 use super::batch::MetricId;
 use super::codec::Undecodable;
 use super::committer::State;
-use super::dedup::RequestIds;
+use super::dedup::{self, RequestIds};
 use super::fold::frames::{self, FrameKind, SeriesRecord};
 use super::fold::index::IndexWriter;
 use super::fold::{Dirty, pages};
 use super::history::{History, Run};
 use super::replay::{Missing, Replay};
+use super::standing::Standing;
 use super::state::{Component, Series, StoredChanges};
 use super::tree::Entry;
 use super::tree::apply::nodes;
 use super::tree::child::{Child, Loader, Place};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::time::Time;
-use crate::planted::{self, Bug};
 use crate::store::{FrameRef, IndexState, Line, Position, StoreError};
 use imbl::OrdMap;
 use std::collections::{BTreeMap, HashMap};
@@ -59,12 +59,11 @@ struct Building {
 }
 
 /// A series while its frames are read.
-#[derive(Default)]
-struct SeriesBuilding {
-    record: Option<SeriesRecord>,
-    root: Option<Entry>,
-    blocks: BTreeMap<Time, Entry>,
-    runs: Vec<Run>,
+enum SeriesBuilding {
+    /// From the files.
+    Frames(Standing<SeriesRecord, Entry, Run>),
+    /// As the index has it.
+    Indexed(pages::PageRecord),
 }
 
 fn damaged(line: &Line, at: FrameRef) -> impl Fn(Undecodable) -> StoreError {
@@ -79,7 +78,7 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
     let folded = store.read_lines(&mut |line, at| lines.push((line, at)))?;
     let trusted = store.index_state() == IndexState::Trusted(folded);
     let mut building: BTreeMap<ComponentName, Building> = BTreeMap::new();
-    let ids_from = Time(now.0.saturating_sub(settings.request_id_nanos_min).saturating_sub(3_600_000_000_000));
+    let ids_from = dedup::oldest(now, settings.request_id_nanos_min);
     for (line, at) in &lines {
         let part = building.entry(line.component.clone()).or_insert_with(|| Building::new(&line.component));
         let taken = part.take(line, *at, loader, trusted, ids_from);
@@ -204,24 +203,26 @@ impl Building {
             FrameKind::Block => {
                 let (series, extent, sum) = frames::read_block_line(&line.summary).map_err(&bad)?;
                 let entry = Entry { extent, sum, child: Child::stored(Place::Block(at)) };
-                self.series.entry(series).or_default().take_block(entry);
+                self.standing(series).take_block(extent.first_key, extent.last_key, entry);
             }
             FrameKind::Run => {
                 let (series, first_key, last_key, whole) = frames::read_run_line(&line.summary).map_err(&bad)?;
-                let series = self.series.entry(series).or_default();
-                if whole {
-                    series.runs.clear();
-                }
-                series.runs.push(Run { first_key, last_key, at });
+                self.standing(series).take_run(Run { first_key, last_key, at }, whole);
             }
             FrameKind::SeriesPage => {
                 for record in frames::read_series_page(&loader.store().read_frame(at)?).map_err(&bad)? {
-                    let id = record.id;
-                    self.series.entry(id).or_default().record = Some(record);
+                    self.standing(record.id).take_record(record);
                 }
             }
         }
         Ok(())
+    }
+
+    /// A series, as far as its frames say.
+    fn standing(&mut self, id: u64) -> &mut Standing<SeriesRecord, Entry, Run> {
+        let series = self.series.entry(id).or_insert_with(|| SeriesBuilding::Frames(Standing::default()));
+        let SeriesBuilding::Frames(standing) = series else { unreachable!("it is not read from the index too") };
+        standing
     }
 
     /// The component, with the trees of its series.
@@ -279,43 +280,27 @@ impl Building {
 }
 
 impl SeriesBuilding {
-    /// A later block stands in its range: what overlaps it was rewritten.
-    fn take_block(&mut self, entry: Entry) {
-        let dead: Vec<Time> = self
-            .blocks
-            .range(..=entry.extent.last_key)
-            .rev()
-            .take_while(|(_, old)| old.extent.last_key >= entry.extent.first_key)
-            .map(|(first, _)| *first)
-            .collect();
-        if !planted::is(Bug::KeepReplacedBlock) {
-            dead.iter().for_each(|first| {
-                self.blocks.remove(first);
-            });
-        }
-        self.blocks.insert(entry.extent.first_key, entry);
-    }
-
     fn finish(
         self,
         settings: &Settings,
         names: &HashMap<MetricId, MetricName>,
         component: &Component,
     ) -> Option<pages::PageRecord> {
-        let mut record = self.record?;
+        let (mut record, mut level, runs) = match self {
+            SeriesBuilding::Frames(standing) => standing.finish(|record| record.inline.is_some())?,
+            SeriesBuilding::Indexed(record) => return Some(record),
+        };
         let kind = component.metrics.get(names.get(&record.metric)?)?.definition().kind;
         let root = match record.inline.take() {
-            _ if self.root.is_some() => self.root,
             Some((extent, sum, packed)) => Some(Entry { extent, sum, child: Child::stored(Place::Inline(packed)) }),
             None => {
-                let mut level: Vec<Entry> = self.blocks.into_values().collect();
                 while level.len() > 1 {
                     level = nodes(kind, level, settings.node_children_max, true);
                 }
                 level.pop()
             }
         };
-        Some((record, root, self.runs))
+        Some((record, root, runs))
     }
 }
 
@@ -327,9 +312,8 @@ fn read_pages(building: &mut BTreeMap<ComponentName, Building>, loader: &Loader)
         let Some(part) = pages::component_of(key).and_then(|name| building.get_mut(&name)) else { return };
         match pages::read(&value) {
             Ok(records) => {
-                for (record, root, runs) in records {
-                    let series = part.series.entry(record.id).or_default();
-                    (series.record, series.root, series.runs) = (Some(record), root, runs);
+                for record in records {
+                    part.series.insert(record.0.id, SeriesBuilding::Indexed(record));
                 }
             }
             Err(e) => failed = Some(e),

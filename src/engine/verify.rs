@@ -122,8 +122,13 @@ impl Engine {
         std::thread::spawn(move || {
             let mut verifying =
                 Verifying { shared: &shared, counts: Counts::default(), watch: &mut watch, told: HashSet::new() };
+            // What is dead may go only afterwards: a frame that was listed is there when it is read.
+            let still = shared.loader.readers().keep_still();
+            let ids = |fingerprint: &&[u8; 16]| shared.remembers(fingerprint);
+            let held: Vec<_> = held.iter().filter(ids).copied().collect();
             // It only says whether all was looked at.
             let _ = verifying.run(&held);
+            drop(still);
             let counts = verifying.counts;
             drop(shared);
             let _ = reply.send((counts, watch));
@@ -140,8 +145,7 @@ impl Engine {
             // A closed engine has nothing under way either.
             let _ = passed.await;
         }
-        let ids = self.shared.ids.lock().expect("no holder of the ids panics");
-        held.into_iter().filter(|fingerprint| ids.get(fingerprint).is_some()).collect()
+        held.into_iter().filter(|fingerprint| self.shared.remembers(fingerprint)).collect()
     }
 }
 

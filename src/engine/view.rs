@@ -5,6 +5,7 @@ use super::batch::{Filter, MetricId};
 use super::block::Leaf;
 use super::changes;
 use super::lost::{self, Lost, Whose};
+use super::readers::Token;
 use super::state::{Component, Metric, Series};
 use super::tree::Entry;
 use super::tree::child::{Child, Loader};
@@ -43,6 +44,8 @@ struct Reading {
     /// Blocks as they were at the revision, by the child they are made of, which is held so that its place in
     /// memory is not used again.
     past: Mutex<HashMap<usize, PastBlock>>,
+    /// So that nothing goes which the component refers to.
+    _token: Token,
 }
 
 /// A metric in a view.
@@ -147,10 +150,16 @@ pub struct ChangesAsk {
 pub type LastLost = (Time, Time);
 
 impl View {
-    /// A component at `revision`, judged at `evaluate_time`.
-    pub(super) fn new(component: Arc<Component>, revision: i64, evaluate_time: Time, loader: Arc<Loader>) -> View {
+    /// A component at `revision`, judged at `evaluate_time`. The token is from before the component was taken.
+    pub(super) fn new(
+        component: Arc<Component>,
+        revision: i64,
+        evaluate_time: Time,
+        loader: Arc<Loader>,
+        token: Token,
+    ) -> View {
         let earlier = (revision < component.revision).then_some(revision);
-        let reading = Arc::new(Reading { revision: earlier, loader, past: Mutex::default() });
+        let reading = Arc::new(Reading { revision: earlier, loader, past: Mutex::default(), _token: token });
         View { component, revision, evaluate_time, reading }
     }
 

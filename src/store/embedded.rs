@@ -24,7 +24,7 @@ pub mod lost_file;
 pub mod reserve;
 
 use super::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, Store,
+    Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, Store,
     StoreError,
 };
 use crate::disk::{Disk, Open};
@@ -282,6 +282,15 @@ impl Store for EmbeddedStore {
 
     fn fold_bytes(&self) -> u64 {
         self.folds.bytes()
+    }
+
+    fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64 {
+        self.folds.frame_bytes(line, at)
+    }
+
+    fn write_anew(&self, fold: Position, each: &mut EachAnew) -> Result<bool, StoreError> {
+        // The reserve is kept for folds: this can be tried again.
+        self.folds.write_anew(fold, each)
     }
 
     fn locate(&self, at: FrameRef) -> (String, u64) {

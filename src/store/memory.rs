@@ -1,7 +1,7 @@
 //! Everything in memory: the store of the engine's own tests, and the model the embedded store is held to.
 
 use super::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, Record,
+    Anew, Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, Record,
     Store, StoreError,
 };
 use bytes::Bytes;
@@ -107,7 +107,7 @@ impl Store for MemoryStore {
     fn read_frame(&self, at: FrameRef) -> Result<Bytes, StoreError> {
         let kept = self.kept();
         let fold = kept.folds.iter().find(|fold| fold.through == at.fold);
-        let frame = fold.and_then(|fold| fold.frames.get(at.number as usize)).filter(|(_, kept, _)| *kept == at);
+        let frame = fold.and_then(|fold| fold.frames.iter().find(|(_, kept, _)| *kept == at));
         frame.map(|(_, _, bytes)| bytes.clone()).ok_or_else(|| StoreError::Damaged {
             file: format!("fold through {}", at.fold.0),
             offset: 0,
@@ -129,6 +129,30 @@ impl Store for MemoryStore {
     fn fold_bytes(&self) -> u64 {
         let kept = self.kept();
         kept.folds.iter().flat_map(|fold| &fold.frames).map(|(_, _, bytes)| bytes.len() as u64).sum()
+    }
+
+    fn frame_bytes(&self, _: &Line, at: FrameRef) -> u64 {
+        self.read_frame(at).map_or(0, |frame| frame.len() as u64)
+    }
+
+    fn write_anew(&self, fold: Position, each: &mut EachAnew) -> Result<bool, StoreError> {
+        let of = |fold: Position| move |one: &&mut Fold| one.through == fold;
+        let before = self.kept().folds.iter_mut().find(of(fold)).map(|fold| fold.frames.clone());
+        let Some(before) = before else { return Ok(false) };
+        let mut frames = Vec::new();
+        for (line, at, frame) in before {
+            match each(&line, at)? {
+                Anew::Stays => frames.push((line, at, frame)),
+                Anew::Instead(line, frame) => {
+                    frames.push((line, FrameRef { crc: crc32fast::hash(&frame), ..at }, frame));
+                }
+                Anew::Gone => {}
+                Anew::Stop => return Ok(false),
+            }
+        }
+        let mut kept = self.kept();
+        kept.folds.iter_mut().find(of(fold)).expect("folds stay").frames = frames;
+        Ok(true)
     }
 
     fn locate(&self, at: FrameRef) -> (String, u64) {

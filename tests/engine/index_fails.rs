@@ -3,7 +3,7 @@
 use super::*;
 use bytes::Bytes;
 use milepost::store::{
-    Checked, Commit, Committed, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, StoreError,
+    Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, StoreError,
 };
 
 /// A store whose index takes nothing.
@@ -52,6 +52,14 @@ impl Store for NoIndex {
 
     fn fold_bytes(&self) -> u64 {
         self.0.fold_bytes()
+    }
+
+    fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64 {
+        self.0.frame_bytes(line, at)
+    }
+
+    fn write_anew(&self, fold: Position, each: &mut EachAnew) -> Result<bool, StoreError> {
+        self.0.write_anew(fold, each)
     }
 
     fn index_state(&self) -> IndexState {

@@ -212,20 +212,65 @@ pub fn read_series_head(reader: &mut Reader, format: u8) -> Result<SeriesRecord,
 
 /// The records of a page.
 pub fn read_series_page(bytes: &[u8]) -> Result<Vec<SeriesRecord>, Undecodable> {
+    read_records(bytes, |record, _| record)
+}
+
+/// The records of a page, each with its bytes there.
+fn read_records<'a, T>(
+    bytes: &'a [u8],
+    make: impl Fn(SeriesRecord, &'a [u8]) -> T,
+) -> Result<Vec<T>, Undecodable> {
     let mut reader = Reader(bytes);
     let format = reader.format(FORMAT)?;
     let count = reader.count()?;
     let mut records = Vec::with_capacity(count);
     for _ in 0..count {
+        let from = reader.0;
         let mut record = read_series_head(&mut reader, format)?;
         if reader.byte()? != 0 {
             let (extent, sum) = read_summary(&mut reader)?;
             record.inline = Some((extent, sum, reader.bytes()?.into()));
         }
-        records.push(record);
+        records.push(make(record, &from[..from.len() - reader.0.len()]));
     }
     reader.end()?;
     Ok(records)
+}
+
+/// What a page says of a series without its points, and how many bytes that takes there.
+pub struct PageRecord {
+    /// Its metric.
+    pub metric: MetricId,
+    /// Its id.
+    pub id: u64,
+    /// Its points are in the record.
+    pub is_inline: bool,
+    /// Its length in the page.
+    pub bytes: usize,
+}
+
+/// The series of a page.
+pub fn read_page_records(bytes: &[u8]) -> Result<Vec<PageRecord>, Undecodable> {
+    read_records(bytes, |record, part| {
+        let is_inline = record.inline.is_some();
+        PageRecord { metric: record.metric, id: record.id, is_inline, bytes: part.len() }
+    })
+}
+
+/// A page with only those records, byte for byte, that are of series to be kept.
+pub fn page_without(
+    component: &ComponentName,
+    bytes: &[u8],
+    is_kept: impl Fn(u64) -> bool,
+) -> Result<(Line, Vec<u8>), Undecodable> {
+    let all = read_records(bytes, |record, part| (record.id, part))?;
+    let parts: Vec<&[u8]> = all.into_iter().filter(|(id, _)| is_kept(*id)).map(|(_, part)| part).collect();
+    let (mut frame, mut summary) = (Writer::default(), Writer::default());
+    frame.byte(bytes[0]);
+    frame.unsigned(parts.len() as u64);
+    parts.iter().for_each(|part| frame.0.extend_from_slice(part));
+    summary.unsigned(parts.len() as u64);
+    Ok((line(component, FrameKind::SeriesPage, summary), frame.0))
 }
 
 /// Stores what a component is beside its series: what came since the last fold.

@@ -6,6 +6,7 @@
 use super::{Entry, read_summary, write_summary};
 use crate::engine::block::{self, Leaf};
 use crate::engine::codec::{Reader, Undecodable, Writer};
+use crate::engine::readers::Readers;
 use crate::store::{FrameRef, Store, StoreError};
 use arc_swap::ArcSwapOption;
 use std::collections::VecDeque;
@@ -87,6 +88,7 @@ pub struct Loader {
     next_node: AtomicU64,
     /// Held while a fold becomes part of the store and the index follows.
     publishing: Mutex<()>,
+    readers: Arc<Readers>,
 }
 
 /// The index's key of a node.
@@ -110,12 +112,18 @@ impl Loader {
             reads: AtomicU64::new(0),
             next_node: AtomicU64::new(1),
             publishing: Mutex::new(()),
+            readers: Arc::default(),
         }
     }
 
     /// The store it reads from.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Who may still read what is let go of.
+    pub fn readers(&self) -> &Arc<Readers> {
+        &self.readers
     }
 
     /// How many children were read from the store so far: what growth is measured by.

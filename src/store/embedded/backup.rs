@@ -4,7 +4,7 @@
 //! TARGET/
 //!   LOCK      one backup at a time is made here
 //!   BACKUP    what belongs to the backup                                    manifest
-//!   folds/    fold files, byte for byte; each is copied once, for it never changes
+//!   folds/    fold files, byte for byte; each generation is copied once, for it never changes
 //!   log.7/    of backup 7: the segments of the log that its folds do not cover, each up to its last synced group
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod restore;
 pub mod target;
 
 use super::EmbeddedStore;
+use super::folds::fold::Fold;
 use crate::domain::name::ComponentName;
 use crate::store::{Position, StoreError};
 use copy::{Copying, copy_folds, copy_log};
@@ -29,6 +30,7 @@ use manifest::Manifest;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 use target::Target;
 
 /// What a backup came to.
@@ -132,6 +134,7 @@ impl EmbeddedStore {
         let mut target = Target::open(&*self.disk, target, &self.dir, self.store)?;
         // The log first: what it lets go of before the folds are listed, they cover.
         let segments = self.log.segments();
+        // What a later generation takes the place of stays while it is held here.
         let folds = self.folds.files();
         let number = target.manifest.number + 1;
         let log_dir = target.fresh_log(number)?;
@@ -146,7 +149,7 @@ impl EmbeddedStore {
         Ok(made)
     }
 
-    fn folds_through(&self, folds: &[super::folds::FoldFile]) -> Position {
+    fn folds_through(&self, folds: &[Arc<Fold>]) -> Position {
         folds.last().map_or(Position(0), |fold| fold.range.last)
     }
 }

@@ -1,20 +1,22 @@
 //! Fold files: what the log came to, immutable and checksummed. The live ones cover the log from 1 without a gap.
 //!
-//! [`file`] draws one, [`writer`] writes it.
+//! [`file`] draws one, [`writer`] writes it, [`fold`] is one that is there.
 
 pub mod check;
 pub mod file;
+pub mod fold;
 pub mod handles;
 pub mod writer;
 
-use crate::disk::{Disk, Open};
+use crate::disk::Disk;
 use crate::planted::{self, Bug};
 use crate::store::embedded::failed::{damaged, failed};
 use crate::store::embedded::sync_names;
-use crate::store::{Checked, FoldWriter, FrameRef, Line, Position, StoreError};
+use crate::store::{Anew, Checked, EachAnew, FoldWriter, FrameRef, Line, Position, StoreError};
 use bytes::Bytes;
 use check::Check;
-use file::{FRAME_HEAD_BYTES, Range, Seal, Spot};
+use file::{FRAME_HEAD_BYTES, LINE_BYTES, Range};
+use fold::Fold;
 use handles::Handles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -33,30 +35,10 @@ pub struct Folds {
     store: [u8; 16],
     /// By the last position covered.
     live: RwLock<BTreeMap<Position, Arc<Fold>>>,
-    handles: Handles,
+    handles: Arc<Handles>,
     begun: AtomicU64,
     /// Set when nobody knows whether a file got its name for good: only an opening can tell.
     poison: OnceLock<String>,
-}
-
-/// A live fold file.
-pub struct Fold {
-    path: PathBuf,
-    range: Range,
-    bytes: u64,
-    /// Where each frame is: 16 bytes a frame.
-    spots: Box<[Spot]>,
-}
-
-/// A live fold file, for who copies it: while a store is open none is removed.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FoldFile {
-    /// Its path.
-    pub path: PathBuf,
-    /// What it covers.
-    pub range: Range,
-    /// Its length.
-    pub bytes: u64,
 }
 
 impl Folds {
@@ -74,6 +56,7 @@ impl Folds {
                 ranges.entry((range.first, range.last)).or_default().push(range);
             }
         }
+        let handles = Arc::<Handles>::default();
         let mut live = BTreeMap::new();
         let mut reach = Position(0);
         for ((first, last), mut generations) in ranges {
@@ -83,11 +66,11 @@ impl Folds {
                 return Err(damaged(&dir, 0, what));
             }
             generations.sort_by_key(|range| std::cmp::Reverse(range.generation));
-            live.insert(last, Arc::new(highest_whole(disk.as_ref(), &dir, store, &generations)?));
+            live.insert(last, Arc::new(highest_whole(&disk, &handles, &dir, store, &generations)?));
             reach = last;
         }
         let live = RwLock::new(live);
-        let (handles, begun, poison) = (Handles::default(), AtomicU64::new(0), OnceLock::new());
+        let (begun, poison) = (AtomicU64::new(0), OnceLock::new());
         Ok(Folds { disk, dir, store, live, handles, begun, poison })
     }
 
@@ -98,44 +81,59 @@ impl Folds {
 
     /// See [`crate::store::Store::begin_fold`].
     pub fn begin(self: &Arc<Self>, through: Position) -> Result<Writer, StoreError> {
-        if let Some(cause) = self.poison.get() {
-            return Err(StoreError::Poisoned { cause: cause.clone() });
-        }
         let reach = self.reach();
         assert!(through > reach, "a fold covers positions that no fold covers yet");
         self.write_as(Range { first: Position(reach.0 + 1), last: through, generation: 0 })
     }
 
     fn write_as(self: &Arc<Self>, range: Range) -> Result<Writer, StoreError> {
+        if let Some(cause) = self.poison.get() {
+            return Err(StoreError::Poisoned { cause: cause.clone() });
+        }
         let begun = self.begun.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{}.{begun}{TEMPORARY}", range.file_name()));
         Writer::create(self.clone(), range, path)
     }
 
-    /// Leaves the bytes of frames out of their files, for good. Nothing may refer to them any more. Each file is written
-    /// anew, of the next generation: the same range, the same numbers, the same bytes of every other frame. A file that
-    /// holds other damage stays as it is.
+    /// Leaves the bytes of frames out of their files, for good; their lines stay. Nothing may refer to them any more. A
+    /// file that holds other damage stays as it is.
     pub fn leave_out(self: &Arc<Self>, dead: &BTreeSet<FrameRef>) -> Result<(), StoreError> {
-        let folds: Vec<_> = self.live().values().cloned().collect();
-        for fold in folds.iter().filter(|fold| dead.iter().any(|at| at.fold == fold.range.last)) {
-            match self.write_anew(fold, dead) {
+        let folds: BTreeSet<Position> = dead.iter().map(|at| at.fold).collect();
+        for fold in folds {
+            let empty = |line: &Line, at: FrameRef| match dead.contains(&at) {
+                true => Ok(Anew::Instead(line.clone(), Bytes::new())),
+                false => Ok(Anew::Stays),
+            };
+            match self.write_anew(fold, &mut { empty }) {
                 Err(error @ StoreError::Damaged { .. }) => tracing::warn!(%error, "a fold file stays as it is"),
-                written => written?,
+                written => drop(written?),
             }
         }
         Ok(())
     }
 
-    fn write_anew(self: &Arc<Self>, fold: &Fold, dead: &BTreeSet<FrameRef>) -> Result<(), StoreError> {
-        let mut writer = self.write_as(Range { generation: fold.range.generation + 1, ..fold.range })?;
+    /// See [`crate::store::Store::write_anew`]. The same range, the same numbers, the next generation.
+    pub fn write_anew(self: &Arc<Self>, fold: Position, each: &mut EachAnew) -> Result<bool, StoreError> {
+        let Some(fold) = self.live().get(&fold).cloned() else { return Ok(false) };
         let mut lines = Vec::new();
-        self.read_lines_of(fold, &mut |line, at| lines.push((line, at)))?;
+        fold.lines(&mut |line, at| lines.push((line, at)))?;
+        let mut writer = self.write_as(Range { generation: fold.range.generation + 1, ..fold.range })?;
+        let mut next = 0;
         for (line, at) in lines {
-            let frame = if dead.contains(&at) { Bytes::new() } else { self.read_frame(at)? };
-            writer.put(line, &frame)?;
+            writer.leave_out(at.number - next);
+            next = at.number + 1;
+            match each(&line, at)? {
+                Anew::Stays => drop(writer.put(line, &self.read_frame(at)?)?),
+                Anew::Instead(line, frame) => drop(writer.put(line, &frame)?),
+                Anew::Gone => writer.leave_out(1),
+                Anew::Stop => return Ok(false),
+            }
         }
-        Box::new(writer).finish()?;
-        self.disk.remove(&fold.path).map_err(failed("remove", &fold.path))
+        writer.leave_out(fold.frames - next);
+        if planted::is(Bug::RemoveBeforeWriting) {
+            let _ = self.disk.remove(&fold.path);
+        }
+        Box::new(writer).finish().map(|()| true)
     }
 
     /// Makes a file that has just got its name part of the store, in the place of an earlier generation of it.
@@ -152,7 +150,9 @@ impl Folds {
             None => fold.range.first.0 == reach.0 + 1,
         };
         assert!(fits, "one fold is written at a time");
-        live.insert(fold.range.last, Arc::new(fold));
+        let earlier = live.insert(fold.range.last, Arc::new(fold));
+        drop(live);
+        earlier.inspect(|earlier| earlier.is_replaced());
         Ok(())
     }
 
@@ -160,9 +160,9 @@ impl Folds {
     pub fn read_frame(&self, at: FrameRef) -> Result<Bytes, StoreError> {
         let fold = self.live().get(&at.fold).cloned();
         let fold = fold.ok_or_else(|| damaged(&self.dir, 0, format!("no fold file ends at record {}", at.fold.0)))?;
-        let spot = fold.spots.get(at.number as usize);
+        let spot = fold.spot(at.number);
         let spot = spot.ok_or_else(|| damaged(&fold.path, 0, format!("it has no frame {}", at.number)))?;
-        let file = self.handles.get(self.disk.as_ref(), fold.range, &fold.path)?;
+        let file = fold.file()?;
         let mut bytes = vec![0; spot.bytes as usize];
         let offset = spot.offset + FRAME_HEAD_BYTES as u64;
         file.read_at(&mut bytes, offset).map_err(failed("read", &fold.path))?;
@@ -176,7 +176,7 @@ impl Folds {
     pub fn read_lines(&self, each: &mut dyn FnMut(Line, FrameRef)) -> Result<Position, StoreError> {
         let folds: Vec<_> = self.live().values().cloned().collect();
         for fold in &folds {
-            self.read_lines_of(fold, each)?;
+            fold.lines(each)?;
         }
         Ok(folds.last().map_or(Position(0), |fold| fold.range.last))
     }
@@ -184,7 +184,7 @@ impl Folds {
     /// See [`crate::store::Store::locate`].
     pub fn locate(&self, at: FrameRef) -> (String, u64) {
         let fold = self.live().get(&at.fold).cloned();
-        let spot = fold.as_ref().and_then(|fold| fold.spots.get(at.number as usize));
+        let spot = fold.as_ref().and_then(|fold| fold.spot(at.number));
         let path = fold.as_ref().map_or(self.dir.clone(), |fold| fold.path.clone());
         (path.display().to_string(), spot.map_or(0, |spot| spot.offset + FRAME_HEAD_BYTES as u64))
     }
@@ -194,24 +194,23 @@ impl Folds {
         let folds: Vec<_> = self.live().values().cloned().collect();
         folds.iter().try_for_each(|fold| {
             let (path, store, range) = (&fold.path, self.store, fold.range);
-            match self.handles.get(self.disk.as_ref(), range, path) {
+            match fold.file() {
                 Ok(file) => Check { file: file.as_ref(), path, store, range, bodies: false }.run(each),
                 Err(error) => each(0, Some(error)),
             }
         })
     }
 
-    /// All live files, oldest first.
-    pub fn files(&self) -> Vec<FoldFile> {
-        let file = |fold: &Arc<Fold>| FoldFile { path: fold.path.clone(), range: fold.range, bytes: fold.bytes };
-        self.live().values().map(file).collect()
+    /// See [`crate::store::Store::frame_bytes`]: its head, its bytes, and its line, twice.
+    pub fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64 {
+        let spot = self.live().get(&at.fold).and_then(|fold| fold.spot(at.number));
+        let lines = 2 * (LINE_BYTES + line.summary.len());
+        spot.map_or(0, |spot| (FRAME_HEAD_BYTES + lines) as u64 + u64::from(spot.bytes))
     }
 
-    fn read_lines_of(&self, fold: &Fold, each: &mut dyn FnMut(Line, FrameRef)) -> Result<(), StoreError> {
-        let file = self.handles.get(self.disk.as_ref(), fold.range, &fold.path)?;
-        let seal = Seal::read(file.as_ref(), &fold.path)?;
-        let directory = seal.read_directory(file.as_ref(), &fold.path)?;
-        file::read_directory(directory, &seal, &fold.path, &mut |line, at, _| each(line, at))
+    /// All live files, oldest first; each stays as long as it is held.
+    pub fn files(&self) -> Vec<Arc<Fold>> {
+        self.live().values().cloned().collect()
     }
 
     /// Bytes of all live files.
@@ -225,10 +224,16 @@ impl Folds {
 }
 
 /// Of one range's generations, highest first: the highest that is whole. Those below it are removed.
-fn highest_whole(disk: &dyn Disk, dir: &Path, store: [u8; 16], ranges: &[Range]) -> Result<Fold, StoreError> {
+fn highest_whole(
+    disk: &Arc<dyn Disk>,
+    handles: &Arc<Handles>,
+    dir: &Path,
+    store: [u8; 16],
+    ranges: &[Range],
+) -> Result<Fold, StoreError> {
     let mut first_error = None;
     for (i, range) in ranges.iter().enumerate() {
-        match open_one(disk, dir, store, *range) {
+        match Fold::open(disk, handles, dir, store, *range) {
             Ok(fold) => {
                 for below in &ranges[i + 1..] {
                     let path = dir.join(below.file_name());
@@ -244,22 +249,4 @@ fn highest_whole(disk: &dyn Disk, dir: &Path, store: [u8; 16], ranges: &[Range])
         }
     }
     Err(first_error.expect("a range has a file"))
-}
-
-/// Opens a file and reads where its frames are.
-fn open_one(disk: &dyn Disk, dir: &Path, store: [u8; 16], range: Range) -> Result<Fold, StoreError> {
-    let path = dir.join(range.file_name());
-    let file = disk.open(&path, Open::Read).map_err(failed("open", &path))?;
-    let seal = Seal::read(file.as_ref(), &path)?;
-    if seal.store != store || seal.range != range {
-        return Err(damaged(&path, 0, "it is another store's, or covers other records than its name says"));
-    }
-    let directory = seal.read_directory(file.as_ref(), &path)?;
-    let mut spots = Vec::with_capacity(seal.frames as usize);
-    file::read_directory(directory, &seal, &path, &mut |_, _, spot| spots.push(spot))?;
-    let end = seal.directories[0];
-    if spots.iter().any(|spot| spot.offset + FRAME_HEAD_BYTES as u64 + u64::from(spot.bytes) > end) {
-        return Err(damaged(&path, 0, "its directory names a frame outside it"));
-    }
-    Ok(Fold { path, range, bytes: seal.bytes, spots: spots.into() })
 }

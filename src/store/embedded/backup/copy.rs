@@ -6,13 +6,14 @@ use super::{BackedUp, BackupError, Progress};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::planted::{self, Bug};
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::embedded::folds::FoldFile;
 use crate::store::embedded::folds::check::Check;
+use crate::store::embedded::folds::fold::Fold;
 use crate::store::embedded::log::recovery::{Stop, walk};
 use crate::store::embedded::log::segment::{HEADER_BYTES, Segment, segment_path};
 use crate::store::{Position, StoreError};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Copied in pieces of this.
 pub const PIECE_BYTES: usize = 1 << 20;
@@ -39,7 +40,7 @@ impl Copying<'_, '_> {
 }
 
 /// Copies the fold files that the target has not.
-pub fn copy_folds(copying: &mut Copying, target: &Target, folds: &[FoldFile]) -> Result<Vec<Listed>, BackupError> {
+pub fn copy_folds(copying: &mut Copying, target: &Target, folds: &[Arc<Fold>]) -> Result<Vec<Listed>, BackupError> {
     let mut files = Vec::with_capacity(folds.len());
     for fold in folds {
         let name = fold.range.file_name();
@@ -75,7 +76,7 @@ fn is_long(disk: &dyn Disk, path: &Path, bytes: u64) -> Result<bool, StoreError>
 }
 
 /// Copies one, under a temporary name until it is whole. Answers the CRC-32 of its bytes.
-fn copy_fold(copying: &mut Copying, fold: &FoldFile, path: &Path) -> Result<u32, BackupError> {
+fn copy_fold(copying: &mut Copying, fold: &Fold, path: &Path) -> Result<u32, BackupError> {
     let temporary = path.with_extension("fold.tmp");
     let from = copying.disk.open(&fold.path, Open::Read).map_err(failed("open", &fold.path))?;
     let to = create(copying.disk, &temporary)?;
@@ -155,7 +156,7 @@ pub fn copy_log(
 }
 
 /// An empty file in place of what an earlier attempt left.
-pub fn create(disk: &dyn Disk, path: &Path) -> Result<std::sync::Arc<dyn DiskFile>, StoreError> {
+pub fn create(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, StoreError> {
     if disk.exists(path).map_err(failed("look for", path))? {
         disk.remove(path).map_err(failed("remove", path))?;
     }

@@ -44,12 +44,12 @@ impl Check<'_> {
         }
         let Some(frames) = self.directories(&seal, each)? else { return Continue(()) };
         let mut at = SEAL_BYTES as u64;
-        for (number, (spot, crc)) in frames.iter().enumerate() {
+        for (number, spot, crc) in frames {
             if spot.offset != at {
                 let what = format!("the directory says that frame {number} is at {}", spot.offset);
                 return each(0, Some(damaged(self.path, at, what)));
             }
-            self.frame(number as u32, *spot, *crc, each)?;
+            self.frame(number, spot, crc, each)?;
             at += FRAME_HEAD_BYTES as u64 + u64::from(spot.bytes);
         }
         let ends = at == seal.directories[0]
@@ -75,8 +75,8 @@ impl Check<'_> {
         Continue(good)
     }
 
-    /// Where the frames are, and their checksums; None where no copy says it.
-    fn directories(&self, seal: &Seal, each: &mut Checked) -> ControlFlow<(), Option<Vec<(Spot, u32)>>> {
+    /// The numbers of the frames, where they are, and their checksums; None where no copy says it.
+    fn directories(&self, seal: &Seal, each: &mut Checked) -> ControlFlow<(), Option<Vec<(u32, Spot, u32)>>> {
         let mut good = None;
         for offset in seal.directories {
             let read = seal.read_directory_at(self.file, self.path, offset);
@@ -88,7 +88,7 @@ impl Check<'_> {
         }
         let Some(bytes) = good else { return Continue(None) };
         let mut frames = Vec::with_capacity(seal.frames as usize);
-        match read_directory(bytes, seal, self.path, &mut |_, at, spot| frames.push((spot, at.crc))) {
+        match read_directory(bytes, seal, self.path, &mut |_, at, spot| frames.push((at.number, spot, at.crc))) {
             Ok(()) => Continue(Some(frames)),
             Err(error) => {
                 each(0, Some(error))?;

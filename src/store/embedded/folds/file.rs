@@ -6,12 +6,12 @@
 //! ```text
 //! seal, 128 bytes, the first and the last of the file, so that either will do:
 //!   0   8  "MPFOLDED"
-//!   8   4  format version: 1
+//!   8   4  format version: 1; 2 where frames were left out
 //!  12  16  id of the store
 //!  28   8  first position covered
 //!  36   8  last position covered
 //!  44   4  generation
-//!  48   4  number of frames
+//!  48   4  number of frames, those that were left out too
 //!  52   8  where the first copy of the directory starts
 //!  60   8  where the second copy starts
 //!  68   8  length of one copy
@@ -38,9 +38,16 @@
 //!  17   4  CRC-32 of its bytes
 //!  21   4  S, the length of the summary
 //!  25   S  the summary
+//!       in format 2 also, in place of lines of frames that follow each other and were left out:
+//!   0   4  2^32 - 1
+//!   4   1  0
+//!   5   8  0
+//!  13   4  how many
+//!  17   8  0
 //! ```
 //!
-//! A frame without bytes that is a block or a run was given up: nothing refers to it.
+//! A frame without bytes that is a block or a run was given up, and one that was left out is not there at all, nor its
+//! head: nothing refers to either. Numbers stay as they were, so that every other reference does.
 //!
 //! The file is written under a temporary name, the first seal last, and synced before it gets its own.
 
@@ -56,9 +63,14 @@ use std::path::Path;
 pub const SEAL_BYTES: usize = 128;
 /// What stands before a frame's bytes.
 pub const FRAME_HEAD_BYTES: usize = 16;
+/// What a line of the directory takes beside its summary.
+pub const LINE_BYTES: usize = 25;
 
 const MAGIC: &[u8; 8] = b"MPFOLDED";
-const VERSION: u32 = 1;
+/// Of a file that holds all its frames, and of one of which some were left out.
+const VERSIONS: [u32; 2] = [1, 2];
+/// Stands for the component in a line of frames that were left out.
+const LEFT_OUT: u32 = u32::MAX;
 
 /// Which positions a file covers, and how often what it holds was rewritten.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -78,8 +90,10 @@ pub struct Seal {
     pub store: [u8; 16],
     /// What it covers.
     pub range: Range,
-    /// How many frames it has.
+    /// How many frames it has, those that were left out too.
     pub frames: u32,
+    /// Whether some were left out.
+    pub left_out: bool,
     /// Where the two copies of the directory start.
     pub directories: [u64; 2],
     /// The length of one copy.
@@ -132,7 +146,7 @@ impl Seal {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(SEAL_BYTES);
         out.extend_from_slice(MAGIC);
-        out.put_u32_le(VERSION);
+        out.put_u32_le(VERSIONS[usize::from(self.left_out)]);
         out.extend_from_slice(&self.store);
         out.put_u64_le(self.range.first.0);
         out.put_u64_le(self.range.last.0);
@@ -156,9 +170,9 @@ impl Seal {
         }
         let mut fields = &bytes[8..];
         let version = fields.get_u32_le();
-        if version != VERSION {
+        if !VERSIONS.contains(&version) {
             let file = path.display().to_string();
-            return Err(StoreError::Format { file, found: version.to_string(), known: VERSION });
+            return Err(StoreError::Format { file, found: version.to_string(), known: VERSIONS[1] });
         }
         let mut store = [0; 16];
         fields.copy_to_slice(&mut store);
@@ -167,6 +181,7 @@ impl Seal {
             store,
             range: Range { first, last, generation: fields.get_u32_le() },
             frames: fields.get_u32_le(),
+            left_out: version == VERSIONS[1],
             directories: [fields.get_u64_le(), fields.get_u64_le()],
             directory_bytes: fields.get_u64_le(),
             directory_crc: fields.get_u32_le(),
@@ -225,11 +240,14 @@ pub struct Directory {
     components: Vec<ComponentName>,
     numbers: HashMap<ComponentName, u32>,
     lines: Vec<u8>,
+    /// Frames since the last line that were left out.
+    left_out: u32,
 }
 
 impl Directory {
     /// Adds a frame.
     pub fn add(&mut self, line: &Line, spot: Spot, crc: u32) {
+        self.put_left_out();
         let next = u32::try_from(self.components.len()).expect("there are fewer than 2^32 components");
         let number = *self.numbers.entry(line.component.clone()).or_insert_with(|| {
             self.components.push(line.component.clone());
@@ -244,8 +262,24 @@ impl Directory {
         self.lines.extend_from_slice(&line.summary);
     }
 
+    /// Adds frames that are left out.
+    pub fn leave_out(&mut self, frames: u32) {
+        self.left_out += frames;
+    }
+
+    fn put_left_out(&mut self) {
+        let frames = std::mem::take(&mut self.left_out);
+        if frames > 0 {
+            self.lines.put_u32_le(LEFT_OUT);
+            self.lines.put_bytes(0, 9);
+            self.lines.put_u32_le(frames);
+            self.lines.put_bytes(0, 8);
+        }
+    }
+
     /// One copy's bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&mut self) -> Vec<u8> {
+        self.put_left_out();
         let mut out = Vec::with_capacity(self.lines.len() + 64 * (self.components.len() + 1));
         out.put_u32_le(u32::try_from(self.components.len()).expect("counted when they were added"));
         for component in &self.components {
@@ -257,7 +291,7 @@ impl Directory {
     }
 }
 
-/// Goes through a directory whose checksum is right.
+/// Goes through a directory whose checksum is right: every frame that was not left out.
 pub fn read_directory(
     bytes: Vec<u8>,
     seal: &Seal,
@@ -273,8 +307,20 @@ pub fn read_directory(
             let Some(name) = std::str::from_utf8(&name).ok().and_then(ComponentName::parse) else { return Ok(None) };
             components.push(name);
         }
-        for number in 0..seal.frames {
-            let component = rest.try_get_u32_le()? as usize;
+        let mut number = 0;
+        while number < seal.frames {
+            let component = rest.try_get_u32_le()?;
+            if seal.left_out && component == LEFT_OUT {
+                let Some(zeros) = take(&mut rest, 9) else { return Ok(None) };
+                let frames = rest.try_get_u32_le()?;
+                let is_line = frames > 0 && frames <= seal.frames - number && rest.try_get_u64_le()? == 0;
+                if !is_line || zeros.iter().any(|byte| *byte != 0) {
+                    return Ok(None);
+                }
+                number += frames;
+                continue;
+            }
+            let component = component as usize;
             let kind = rest.try_get_u8()?;
             let spot = Spot { offset: rest.try_get_u64_le()?, bytes: rest.try_get_u32_le()? };
             let crc = rest.try_get_u32_le()?;
@@ -284,6 +330,7 @@ pub fn read_directory(
             };
             let line = Line { component: component.clone(), kind, summary };
             each(line, FrameRef { fold: seal.range.last, number, crc }, spot);
+            number += 1;
         }
         Ok(rest.is_empty().then_some(()))
     };
@@ -307,6 +354,7 @@ mod tests {
             store: [3; 16],
             range: Range { first: Position(1), last: Position(9), generation: 2 },
             frames: 4,
+            left_out: false,
             directories: [500, 600],
             directory_bytes: 100,
             directory_crc: 7,
@@ -330,7 +378,7 @@ mod tests {
         let crc = crc32fast::hash(&bytes[..SEAL_BYTES - 4]).to_le_bytes();
         bytes[SEAL_BYTES - 4..].copy_from_slice(&crc);
         let error = Seal::decode(&bytes, Path::new("folds/x"), 0).expect_err("it is too new");
-        assert_eq!(error.to_string(), "folds/x has format 7; this milepost reads format 1");
+        assert_eq!(error.to_string(), "folds/x has format 7; this milepost reads format 2");
     }
 
     #[test]

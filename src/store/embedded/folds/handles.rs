@@ -41,4 +41,9 @@ impl Handles {
         kept.files.insert(fold, (file.clone(), now));
         Ok(file)
     }
+
+    /// Lets go of the file of a fold that is no more: while it is open, its bytes stay on the disk.
+    pub fn forget(&self, fold: Range) {
+        self.open.lock().expect("nothing panics while it holds the handles").files.remove(&fold);
+    }
 }

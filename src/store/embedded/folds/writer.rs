@@ -1,7 +1,8 @@
 //! A fold file being written: frames in big pieces, then the directory twice, then its name.
 
 use super::file::{Directory, FRAME_HEAD_BYTES, Range, SEAL_BYTES, Seal, Spot, frame_head};
-use super::{Fold, Folds};
+use super::Folds;
+use super::fold::{Fold, Kept};
 use crate::disk::{DiskFile, Open};
 use crate::planted::{self, Bug};
 use crate::store::embedded::failed::failed;
@@ -22,7 +23,9 @@ pub struct Writer {
     piece: Vec<u8>,
     written: u64,
     directory: Directory,
-    spots: Vec<Spot>,
+    kept: Vec<Kept>,
+    /// Frames so far, those that were left out too.
+    frames: u32,
     renamed: bool,
 }
 
@@ -38,9 +41,16 @@ impl Writer {
             piece: vec![0; SEAL_BYTES],
             written: 0,
             directory: Directory::default(),
-            spots: Vec::new(),
+            kept: Vec::new(),
+            frames: 0,
             renamed: false,
         })
+    }
+
+    /// Frames that are left out, in place of so many that would be put.
+    pub fn leave_out(&mut self, frames: u32) {
+        self.directory.leave_out(frames);
+        self.frames += frames;
     }
 
     fn offset(&self) -> u64 {
@@ -60,7 +70,8 @@ impl Writer {
         let seal = Seal {
             store: self.folds.store,
             range: self.range,
-            frames: self.spots.len() as u32,
+            frames: self.frames,
+            left_out: self.frames as usize > self.kept.len(),
             directories: [first, first + directory.len() as u64],
             directory_bytes: directory.len() as u64,
             directory_crc: crc32fast::hash(&directory),
@@ -79,14 +90,15 @@ impl Writer {
 
 impl FoldWriter for Writer {
     fn put(&mut self, line: Line, frame: &[u8]) -> Result<FrameRef, StoreError> {
-        let number = u32::try_from(self.spots.len()).expect("a fold holds fewer than 2^32 frames");
+        let number = self.frames;
+        self.frames = number.checked_add(1).expect("a fold holds fewer than 2^32 frames");
         let bytes = u32::try_from(frame.len()).expect("a frame is far below 4 GiB");
         let (spot, crc) = (Spot { offset: self.offset(), bytes }, crc32fast::hash(frame));
         self.piece.extend_from_slice(&frame_head(number, bytes, crc));
         self.piece.extend_from_slice(frame);
         debug_assert_eq!(self.offset() - spot.offset, FRAME_HEAD_BYTES as u64 + u64::from(bytes));
         self.directory.add(&line, spot, crc);
-        self.spots.push(spot);
+        self.kept.push(Kept { offset: spot.offset, bytes, number });
         if self.piece.len() >= PIECE_BYTES {
             self.write_piece()?;
         }
@@ -101,8 +113,8 @@ impl FoldWriter for Writer {
         let path = self.folds.dir.join(self.range.file_name());
         self.folds.disk.rename(&self.path, &path).map_err(failed("rename", &path))?;
         self.renamed = true;
-        let spots = std::mem::take(&mut self.spots).into_boxed_slice();
-        self.folds.add(Fold { path, range: self.range, bytes: seal.bytes, spots })
+        let kept = std::mem::take(&mut self.kept).into_boxed_slice();
+        self.folds.add(Fold::new(&self.folds, path, &seal, kept))
     }
 }
 

@@ -1,0 +1,56 @@
+//! Which frames of a series stand: the rules by which a later one takes the place of earlier ones. Opening builds series
+//! by them, and the sweep leaves out what they leave out.
+
+use crate::domain::time::Time;
+use crate::planted::{self, Bug};
+use std::collections::BTreeMap;
+
+/// A series while its frames are read, in order: what stands of it so far. `R` is what is kept of a record, `B` of a
+/// block, `N` of a run.
+pub struct Standing<R, B, N> {
+    record: Option<R>,
+    /// By first key, with the last key.
+    blocks: BTreeMap<Time, (Time, B)>,
+    runs: Vec<N>,
+}
+
+impl<R, B, N> Default for Standing<R, B, N> {
+    fn default() -> Self {
+        Standing { record: None, blocks: BTreeMap::new(), runs: Vec::new() }
+    }
+}
+
+impl<R, B, N> Standing<R, B, N> {
+    /// The last record stands.
+    pub fn take_record(&mut self, record: R) {
+        self.record = Some(record);
+    }
+
+    /// A later block stands in its range: what overlaps it was rewritten.
+    pub fn take_block(&mut self, first: Time, last: Time, block: B) {
+        let overlaps = self.blocks.range(..=last).rev().take_while(|(_, (end, _))| *end >= first);
+        let dead: Vec<Time> = overlaps.map(|(first, _)| *first).collect();
+        if !planted::is(Bug::KeepReplacedBlock) {
+            dead.iter().for_each(|first| {
+                self.blocks.remove(first);
+            });
+        }
+        self.blocks.insert(first, (last, block));
+    }
+
+    /// A run that is `whole` takes the place of all before.
+    pub fn take_run(&mut self, run: N, whole: bool) {
+        if whole {
+            self.runs.clear();
+        }
+        self.runs.push(run);
+    }
+
+    /// What stands: the record, the blocks in order of time, the runs. None: a series without a record is not there. One
+    /// whose points are in its record has no blocks: they are of a time when it was longer.
+    pub fn finish(self, is_inline: impl FnOnce(&R) -> bool) -> Option<(R, Vec<B>, Vec<N>)> {
+        let record = self.record?;
+        let blocks = if is_inline(&record) { BTreeMap::new() } else { self.blocks };
+        Some((record, blocks.into_values().map(|(_, block)| block).collect(), self.runs))
+    }
+}

@@ -1,0 +1,240 @@
+//! The sweep: fold files of which a good part is dead are written anew without it, in the background, so that what is
+//! kept takes up little more than what lives, however long is written.
+//!
+//! It is due when the folds have grown by a part of what lived when it last ended, so that it costs a constant factor of
+//! what is written. What is dead is what an opening would leave out ([`dead`]). It goes once nobody reads a state any
+//! more in which it lived ([`super::readers`]). What is dead stays dead, so folds are written meanwhile; a crash leaves
+//! the file as it was, or the new one, which says the same.
+
+pub mod dead;
+
+use super::committer::Shared;
+use super::dedup;
+use super::readers::Epoch;
+use super::tree::child::node_key;
+use crate::planted::{self, Bug};
+use crate::store::{Anew, Position, StoreError};
+use dead::Dead;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A file is written anew where this part of it is dead at least: so afterwards all files together are at most 1.2 times
+/// what lives.
+const DEAD_PART: u64 = 6;
+/// The sweep is due when the folds have grown by this part of what lived: they are then 1.45 times that at most, and
+/// what they have grown by since is not all dead.
+const GROWN_PART: u64 = 4;
+/// How often it is looked whether readers have left.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What the sweeper is told.
+pub enum Asked {
+    /// A fold was taken over. Nothing in the newest trees refers to these nodes of the index.
+    Folded(Vec<u64>),
+    /// Sweep now, whether it is due or not, and say what came of it.
+    Sweep(oneshot::Sender<Result<Swept, StoreError>>),
+}
+
+/// What a sweep came to.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Swept {
+    /// Files that were written anew.
+    pub files: u64,
+    /// Bytes of the fold files before it.
+    pub before: u64,
+    /// Bytes of the fold files after it.
+    pub after: u64,
+    /// Bytes of what lived when it began.
+    pub living: u64,
+}
+
+/// The sweeper's thread. Dropping it ends the thread, before its time where it is at work.
+pub struct Sweeper {
+    asked: Option<Sender<Asked>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sweeper {
+    /// Starts it.
+    pub fn start(shared: Arc<Shared>) -> Result<Sweeper, StoreError> {
+        let (asked, asks) = channel();
+        let stop = Arc::new(AtomicBool::new(false));
+        let last = Swept::default();
+        let mut sweeping = Sweeping { shared, asks, stop: stop.clone(), last, waiting: Vec::new(), garbage: VecDeque::new() };
+        let thread = std::thread::Builder::new().name("sweeper".to_string()).spawn(move || sweeping.run());
+        let thread = thread.map_err(|e| StoreError::Io {
+            operation: "spawn",
+            file: "the sweeper's thread".to_string(),
+            cause: e.to_string(),
+        })?;
+        Ok(Sweeper { asked: Some(asked), stop, thread: Some(thread) })
+    }
+
+    /// Tells it something. It takes its time.
+    pub fn tell(&self, asked: Asked) {
+        if let Some(to) = &self.asked {
+            // One that has ended after a panic cleans up no more.
+            let _ = to.send(asked);
+        }
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.asked = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the sweep panicked: fold files were not written anew any more");
+        }
+    }
+}
+
+/// At work.
+struct Sweeping {
+    shared: Arc<Shared>,
+    asks: Receiver<Asked>,
+    stop: Arc<AtomicBool>,
+    /// What the last sweep came to.
+    last: Swept,
+    /// Who wants to be told of a sweep that begins from now on.
+    waiting: Vec<oneshot::Sender<Result<Swept, StoreError>>>,
+    /// Nodes of the index, and the epoch after which nobody refers to them.
+    garbage: VecDeque<(Epoch, Vec<u64>)>,
+}
+
+/// It was told to stop.
+struct Stopped;
+
+impl Sweeping {
+    fn run(&mut self) {
+        while let Ok(asked) = self.asks.recv() {
+            self.take(asked);
+            self.drop_garbage();
+            while !self.is_stopped() && (!self.waiting.is_empty() || self.is_due()) {
+                let waiting = std::mem::take(&mut self.waiting);
+                let swept = self.sweep();
+                match &swept {
+                    Ok(Some(swept)) => self.last = *swept,
+                    Ok(None) => return,
+                    Err(error) => self.failed(error),
+                }
+                let swept = swept.map(Option::unwrap_or_default);
+                let failed = swept.is_err();
+                waiting.into_iter().for_each(|reply| drop(reply.send(swept.clone())));
+                if failed {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, asked: Asked) {
+        match asked {
+            Asked::Folded(nodes) => self.garbage.push_back((self.shared.loader.readers().end_epoch(), nodes)),
+            Asked::Sweep(reply) => self.waiting.push(reply),
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.shared.poisoned.load().is_some()
+    }
+
+    fn is_due(&self) -> bool {
+        let grown = (self.last.living / GROWN_PART).max(self.shared.settings.sweep_bytes_min);
+        self.shared.loader.store().fold_bytes() > self.last.after.saturating_add(grown)
+    }
+
+    /// It is tried again after the next fold.
+    fn failed(&self, error: &StoreError) {
+        tracing::warn!(%error, "the fold files were not swept; it will be tried again");
+        if let StoreError::Poisoned { cause } = error {
+            self.shared.poisoned.store(Some(Arc::new(cause.clone())));
+        }
+    }
+
+    /// Until something is so; looks after everything else meanwhile.
+    fn wait_until(&mut self, is_so: impl Fn(&Shared) -> bool) -> Result<(), Stopped> {
+        while !is_so(&self.shared) {
+            match self.asks.recv_timeout(LOOK_EVERY) {
+                Ok(asked) => self.take(asked),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Stopped),
+            }
+            if self.is_stopped() {
+                return Err(Stopped);
+            }
+            self.drop_garbage();
+        }
+        Ok(())
+    }
+
+    /// None: it was stopped.
+    fn sweep(&mut self) -> Result<Option<Swept>, StoreError> {
+        let store = self.shared.loader.store().clone();
+        let readers = self.shared.loader.readers().clone();
+        // What the newest state knows to be folded, and then: whoever takes a state from now on takes that or a newer one.
+        let through = Position(self.shared.folded.load(Ordering::Acquire));
+        let before = readers.end_epoch();
+        let now = self.shared.clock.now();
+        // Out of memory first, so that what is remembered is in the files.
+        self.shared.ids.lock().expect("no holder of the ids panics").forget(now);
+        let dead = Dead::find(&*store, through, dedup::oldest(now, self.shared.settings.request_id_nanos_min))?;
+        let mut swept = Swept { files: 0, before: store.fold_bytes(), after: 0, living: dead.living() };
+        let worth = dead.folds.iter().filter(|(_, share)| share.dead * DEAD_PART >= share.all && share.dead > 0);
+        let folds: Vec<Position> = worth.map(|(fold, _)| *fold).collect();
+        if !folds.is_empty() && !planted::is(Bug::SweepUnderViews) {
+            let left = self.wait_until(|shared| shared.loader.readers().have_left(before));
+            if left.is_err() {
+                return Ok(None);
+            }
+        }
+        for fold in folds {
+            let going = loop {
+                match readers.try_take_away() {
+                    Some(going) => break going,
+                    None if self.wait_until(|shared| shared.loader.readers().try_take_away().is_some()).is_err() => {
+                        return Ok(None);
+                    }
+                    None => {}
+                }
+            };
+            let written = store.write_anew(fold, &mut |line, at| match self.stop.load(Ordering::Relaxed) {
+                true => Ok(Anew::Stop),
+                false => dead.fate(&*store, line, at),
+            });
+            drop(going);
+            match written {
+                Ok(true) => swept.files += 1,
+                Ok(false) => return Ok(None),
+                Err(error @ StoreError::Damaged { .. }) => tracing::warn!(%error, "a fold file stays as it is"),
+                Err(error) => return Err(error),
+            }
+        }
+        swept.after = store.fold_bytes();
+        let Swept { files, before, after, living } = swept;
+        tracing::info!(files, before, after, living, "the fold files were swept");
+        Ok(Some(swept))
+    }
+
+    /// Removes nodes of the index that nobody can refer to any more.
+    fn drop_garbage(&mut self) {
+        let readers = self.shared.loader.readers().clone();
+        let Some(_going) = readers.try_take_away() else { return };
+        let mut entries = Vec::new();
+        while self.garbage.front().is_some_and(|(epoch, _)| readers.have_left(*epoch)) {
+            let (_, nodes) = self.garbage.pop_front().expect("there is a front");
+            entries.extend(nodes.into_iter().map(|id| (node_key(id), None)));
+        }
+        if let Err(error) = self.shared.loader.store().write_index(entries) {
+            tracing::warn!(%error, "replaced nodes stay in the index");
+        }
+    }
+}
