@@ -38,7 +38,7 @@ use dedup::RequestIds;
 use state::Component;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use sweep::{Swept, Sweeper};
+use sweep::{Sweeper, Swept};
 use tokio::sync::{mpsc, oneshot};
 use tree::child::Loader;
 use view::View;

@@ -8,7 +8,7 @@ use super::effect::{Around, Memo, write_effect};
 use super::fold::{Dirty, Fold, Folded};
 use super::judge::judge;
 use super::state::Component;
-use super::sweep::{Asked, Swept, Sweeper};
+use super::sweep::{Asked, Sweeper, Swept};
 use super::tree::child::Loader;
 use crate::clock::{self, Clock};
 use crate::domain::name::ComponentName;

@@ -26,9 +26,10 @@ use tokio::sync::oneshot;
 /// A file is written anew where this part of it is dead at least: so afterwards all files together are at most 1.2 times
 /// what lives.
 const DEAD_PART: u64 = 6;
-/// The sweep is due when the folds have grown by this part of what lived: they are then 1.45 times that at most, and
-/// what they have grown by since is not all dead.
-const GROWN_PART: u64 = 4;
+/// The sweep is due when the folds are this many tenths of what lived, and have grown by `GROWN_PART` of it.
+const DUE_TENTHS: u64 = 14;
+/// See `DUE_TENTHS`: so that what cannot be helped, as the ends of many small files, is not looked at at every fold.
+const GROWN_PART: u64 = 8;
 /// How often it is looked whether readers have left.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -45,9 +46,9 @@ pub enum Asked {
 pub struct Swept {
     /// Files that were written anew.
     pub files: u64,
-    /// Bytes of the fold files before it.
+    /// Bytes of the frames of the fold files before it.
     pub before: u64,
-    /// Bytes of the fold files after it.
+    /// Bytes of the frames of these fold files after it.
     pub after: u64,
     /// Bytes of what lived when it began.
     pub living: u64,
@@ -66,7 +67,8 @@ impl Sweeper {
         let (asked, asks) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let last = Swept::default();
-        let mut sweeping = Sweeping { shared, asks, stop: stop.clone(), last, waiting: Vec::new(), garbage: VecDeque::new() };
+        let mut sweeping =
+            Sweeping { shared, asks, stop: stop.clone(), last, waiting: Vec::new(), garbage: VecDeque::new() };
         let thread = std::thread::Builder::new().name("sweeper".to_string()).spawn(move || sweeping.run());
         let thread = thread.map_err(|e| StoreError::Io {
             operation: "spawn",
@@ -148,8 +150,9 @@ impl Sweeping {
     }
 
     fn is_due(&self) -> bool {
-        let grown = (self.last.living / GROWN_PART).max(self.shared.settings.sweep_bytes_min);
-        self.shared.loader.store().fold_bytes() > self.last.after.saturating_add(grown)
+        let Swept { living, after, .. } = self.last;
+        let grown = (living / GROWN_PART).max(self.shared.settings.sweep_bytes_min);
+        self.shared.loader.store().fold_bytes() > after.saturating_add(grown).max(living / 10 * DUE_TENTHS)
     }
 
     /// It is tried again after the next fold.
@@ -187,7 +190,8 @@ impl Sweeping {
         // Out of memory first, so that what is remembered is in the files.
         self.shared.ids.lock().expect("no holder of the ids panics").forget(now);
         let dead = Dead::find(&*store, through, dedup::oldest(now, self.shared.settings.request_id_nanos_min))?;
-        let mut swept = Swept { files: 0, before: store.fold_bytes(), after: 0, living: dead.living() };
+        let before_it = dead.folds.values().map(|share| share.all).sum();
+        let mut swept = Swept { files: 0, before: before_it, after: before_it, living: dead.living() };
         let worth = dead.folds.iter().filter(|(_, share)| share.dead * DEAD_PART >= share.all && share.dead > 0);
         let folds: Vec<Position> = worth.map(|(fold, _)| *fold).collect();
         if !folds.is_empty() && !planted::is(Bug::SweepUnderViews) {
@@ -212,13 +216,15 @@ impl Sweeping {
             });
             drop(going);
             match written {
-                Ok(true) => swept.files += 1,
+                Ok(true) => {
+                    swept.files += 1;
+                    swept.after -= dead.folds[&fold].dead;
+                }
                 Ok(false) => return Ok(None),
                 Err(error @ StoreError::Damaged { .. }) => tracing::warn!(%error, "a fold file stays as it is"),
                 Err(error) => return Err(error),
             }
         }
-        swept.after = store.fold_bytes();
         let Swept { files, before, after, living } = swept;
         tracing::info!(files, before, after, living, "the fold files were swept");
         Ok(Some(swept))

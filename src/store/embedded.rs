@@ -24,8 +24,8 @@ pub mod lost_file;
 pub mod reserve;
 
 use super::{
-    Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, Store,
-    StoreError,
+    Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position,
+    Store, StoreError,
 };
 use crate::disk::{Disk, Open};
 use crate::planted::{self, Bug};

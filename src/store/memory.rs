@@ -1,8 +1,8 @@
 //! Everything in memory: the store of the engine's own tests, and the model the embedded store is held to.
 
 use super::{
-    Anew, Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, Record,
-    Store, StoreError,
+    Anew, Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged,
+    Position, Record, Store, StoreError,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;

@@ -3,7 +3,8 @@
 use super::*;
 use bytes::Bytes;
 use milepost::store::{
-    Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position, StoreError,
+    Checked, Commit, Committed, EachAnew, FoldWriter, FrameRef, Gap, IndexEntry, IndexState, Line, Logged, Position,
+    StoreError,
 };
 
 /// A store whose index takes nothing.

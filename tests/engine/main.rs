@@ -9,6 +9,7 @@ mod lost;
 mod old_version;
 mod planted;
 mod story;
+mod sweep;
 mod told;
 
 use milepost::clock::ManualClock;

@@ -21,3 +21,12 @@ fn damage_that_is_cut_folded_away_or_not_looked_at_is_caught() {
         assert!(!passes(test, Some(bug)), "{bug:?} is caught");
     }
 }
+
+#[test]
+fn a_sweep_that_takes_what_somebody_reads_or_what_lives_is_caught() {
+    let test = "sweep::swept_or_not_the_answers_are_the_same";
+    assert!(passes(test, None));
+    for bug in [Bug::SweepUnderViews, Bug::SweepLivingPage] {
+        assert!(!passes(test, Some(bug)), "{bug:?} is caught");
+    }
+}

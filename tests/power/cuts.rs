@@ -28,7 +28,9 @@ impl History {
         let batches = Batches::new(seed);
         // Some fold by themselves, beside what is written.
         let unfolded_bytes_max = if batches.below(2) == 0 { 4 << 10 } else { u64::MAX };
-        History { batches, steps, settings: Settings { unfolded_bytes_max, ..small() } }
+        // Some are swept after every fold, beside what is written.
+        let sweep_bytes_min = if batches.below(2) == 0 { 0 } else { u64::MAX };
+        History { batches, steps, settings: Settings { unfolded_bytes_max, sweep_bytes_min, ..small() } }
     }
 
     /// False: the process ended before its time.
@@ -54,6 +56,7 @@ impl History {
                 machine.end_as_planned(cut) && machine.open().is_ok()
             }
             2 => machine.retry_some(1),
+            3 => machine.fold() && machine.sweep(),
             _ => {
                 let count = 1 + self.batches.below(3);
                 let mut sent = Vec::new();

@@ -429,6 +429,12 @@ impl Machine {
         self.check_alive(folded)
     }
 
+    /// Sweeps. False: the process ended.
+    pub fn sweep(&mut self) -> bool {
+        let swept = self.runtime.block_on(self.engine().sweep());
+        self.check_alive(swept.map(drop))
+    }
+
     /// Where something failed, the process must have ended.
     fn check_alive(&self, done: Result<(), StoreError>) -> bool {
         if let Err(StoreError::Poisoned { cause }) = &done {

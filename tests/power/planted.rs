@@ -55,6 +55,7 @@ fn bugs_of_the_log_and_of_folds_are_caught() {
         (Bug::TrimTooEarly, CUTS),
         (Bug::ServeUnsyncedTail, WRITES),
         (Bug::RenameBeforeSync, CUTS),
+        (Bug::RemoveBeforeWriting, CUTS),
         (Bug::SkipDirectorySync, CUTS),
         (Bug::RetrySync, WRITES),
         (Bug::KeepRefusedGroup, REFUSED),

@@ -216,10 +216,7 @@ pub fn read_series_page(bytes: &[u8]) -> Result<Vec<SeriesRecord>, Undecodable> 
 }
 
 /// The records of a page, each with its bytes there.
-fn read_records<'a, T>(
-    bytes: &'a [u8],
-    make: impl Fn(SeriesRecord, &'a [u8]) -> T,
-) -> Result<Vec<T>, Undecodable> {
+fn read_records<'a, T>(bytes: &'a [u8], make: impl Fn(SeriesRecord, &'a [u8]) -> T) -> Result<Vec<T>, Undecodable> {
     let mut reader = Reader(bytes);
     let format = reader.format(FORMAT)?;
     let count = reader.count()?;

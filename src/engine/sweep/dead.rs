@@ -153,7 +153,9 @@ impl Looking {
         // The series whose records live, and the bytes of these, by page.
         let mut pages: HashMap<FrameRef, (HashSet<u64>, usize)> = HashMap::new();
         for standing in std::mem::take(&mut self.series).into_values() {
-            let Some(((page, record), blocks, runs)) = standing.finish(|(_, record)| record.is_inline) else { continue };
+            let Some(((page, record), blocks, runs)) = standing.finish(|(_, record)| record.is_inline) else {
+                continue;
+            };
             if metrics.contains(&record.metric) {
                 let living = pages.entry(page).or_default();
                 living.0.insert(record.id);

@@ -138,7 +138,7 @@ const WRITES: [Scene; 13] = [
     Scene { name: "a segment of its own", done: |m, _| m.send(large()), ..SCENE },
 ];
 
-const KEEPS: [Scene; 8] = [
+const KEEPS: [Scene; 9] = [
     Scene { name: "fold", before: opened, done: |m, _| m.fold(), ..SCENE },
     Scene { name: "a second fold, which trims", done: |m, _| m.fold(), ..SCENE },
     Scene {
@@ -148,6 +148,19 @@ const KEEPS: [Scene; 8] = [
             assert!(m.fold() && m.send(large()));
         },
         done: |m, _| m.trim(),
+        ..SCENE
+    },
+    Scene {
+        name: "a sweep",
+        before: |m, b| {
+            // Blocks, runs and records that later ones take the place of, and a metric that is deleted.
+            folded(m, b);
+            for value in 0..3 {
+                assert!(m.send(catalogue(Deed::Set(points(value)))) && m.fold());
+            }
+            assert!(m.send(catalogue(Deed::Delete(0))) && m.fold());
+        },
+        done: |m, _| m.sweep(),
         ..SCENE
     },
     Scene { name: "close", done: |m, _| m.close(), goes_on: false, ..SCENE },

@@ -1,7 +1,7 @@
 //! A fold file being written: frames in big pieces, then the directory twice, then its name.
 
-use super::file::{Directory, FRAME_HEAD_BYTES, Range, SEAL_BYTES, Seal, Spot, frame_head};
 use super::Folds;
+use super::file::{Directory, FRAME_HEAD_BYTES, Range, SEAL_BYTES, Seal, Spot, frame_head};
 use super::fold::{Fold, Kept};
 use crate::disk::{DiskFile, Open};
 use crate::planted::{self, Bug};
