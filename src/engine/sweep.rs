@@ -44,11 +44,13 @@ pub enum Asked {
 /// What a sweep came to.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Swept {
+    /// It looked at the folds through this position.
+    pub through: Position,
     /// Files that were written anew.
     pub files: u64,
-    /// Bytes of the frames of the fold files before it.
+    /// Bytes of the fold files before it.
     pub before: u64,
-    /// Bytes of the frames of these fold files after it.
+    /// Bytes of these fold files after it.
     pub after: u64,
     /// Bytes of what lived when it began.
     pub living: u64,
@@ -150,9 +152,15 @@ impl Sweeping {
     }
 
     fn is_due(&self) -> bool {
-        let Swept { living, after, .. } = self.last;
+        let Swept { through, living, after, .. } = self.last;
         let grown = (living / GROWN_PART).max(self.shared.settings.sweep_bytes_min);
-        self.shared.loader.store().fold_bytes() > after.saturating_add(grown).max(living / 10 * DUE_TENTHS)
+        let bytes = after.saturating_add(grown).max(living / 10 * DUE_TENTHS);
+        self.folded() > through && self.shared.loader.store().fold_bytes() > bytes
+    }
+
+    /// The newest state knows the folds through this to be stored.
+    fn folded(&self) -> Position {
+        Position(self.shared.folded.load(Ordering::Acquire))
     }
 
     /// It is tried again after the next fold.
@@ -183,15 +191,15 @@ impl Sweeping {
     fn sweep(&mut self) -> Result<Option<Swept>, StoreError> {
         let store = self.shared.loader.store().clone();
         let readers = self.shared.loader.readers().clone();
-        // What the newest state knows to be folded, and then: whoever takes a state from now on takes that or a newer one.
-        let through = Position(self.shared.folded.load(Ordering::Acquire));
+        // First this, and then: whoever takes a state from now on takes one that knows these folds.
+        let through = self.folded();
         let before = readers.end_epoch();
+        let bytes = store.fold_bytes();
         let now = self.shared.clock.now();
         // Out of memory first, so that what is remembered is in the files.
         self.shared.ids.lock().expect("no holder of the ids panics").forget(now);
         let dead = Dead::find(&*store, through, dedup::oldest(now, self.shared.settings.request_id_nanos_min))?;
-        let before_it = dead.folds.values().map(|share| share.all).sum();
-        let mut swept = Swept { files: 0, before: before_it, after: before_it, living: dead.living() };
+        let mut swept = Swept { through, files: 0, before: bytes, after: bytes, living: dead.living() };
         let worth = dead.folds.iter().filter(|(_, share)| share.dead * DEAD_PART >= share.all && share.dead > 0);
         let folds: Vec<Position> = worth.map(|(fold, _)| *fold).collect();
         if !folds.is_empty() && !planted::is(Bug::SweepUnderViews) {
@@ -225,7 +233,7 @@ impl Sweeping {
                 Err(error) => return Err(error),
             }
         }
-        let Swept { files, before, after, living } = swept;
+        let Swept { files, before, after, living, .. } = swept;
         tracing::info!(files, before, after, living, "the fold files were swept");
         Ok(Some(swept))
     }
