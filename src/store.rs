@@ -300,6 +300,14 @@ pub trait Store: Send + Sync + 'static {
     /// Writes entries, sorted by the store. Not synced: the index is believed only after a clean close.
     fn write_index(&self, entries: Vec<IndexEntry>) -> Result<(), StoreError>;
 
+    /// Bytes on disk of the index.
+    fn index_bytes(&self) -> u64;
+
+    /// Writes the index anew with only the entries that `keep` says yes to, and puts it into the place of the one that is
+    /// there; it is read meanwhile, and not written. `keep` is asked twice of each key; None stops it. False: it stayed as
+    /// it was. Costs reading and writing all of it.
+    fn write_index_anew(&self, keep: &mut dyn FnMut(&[u8]) -> Option<bool>) -> Result<bool, StoreError>;
+
     /// Throws the index away and starts a fresh, empty one.
     fn reset_index(&self) -> Result<(), StoreError>;
 

@@ -4,21 +4,23 @@
 //! It is due when the folds have grown by a part of what lived when it last ended, so that it costs a constant factor of
 //! what is written. What is dead is what an opening would leave out ([`dead`]). It goes once nobody reads a state any
 //! more in which it lived ([`super::readers`]). What is dead stays dead, so folds are written meanwhile; a crash leaves
-//! the file as it was, or the new one, which says the same.
+//! the file as it was, or the new one, which says the same. The index is written anew in the same way ([`index`]).
 
 pub mod dead;
+mod index;
 
 use super::committer::Shared;
 use super::dedup;
-use super::readers::Epoch;
+use super::readers::{Epoch, Readers};
 use super::tree::child::node_key;
 use crate::planted::{self, Bug};
 use crate::store::{Anew, Position, StoreError};
 use dead::Dead;
+use index::Marked;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, RwLockWriteGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -30,6 +32,9 @@ const DEAD_PART: u64 = 6;
 const DUE_TENTHS: u64 = 14;
 /// See `DUE_TENTHS`: so that what cannot be helped, as the ends of many small files, is not looked at at every fold.
 const GROWN_PART: u64 = 8;
+/// The index is written anew where it takes more than this for each byte of entries that are wanted: sled takes 1.8 in a
+/// fresh one.
+const INDEX_PER_BYTE: u64 = 3;
 /// How often it is looked whether readers have left.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -54,6 +59,8 @@ pub struct Swept {
     pub after: u64,
     /// Bytes of what lived when it began.
     pub living: u64,
+    /// Bytes of the index after it.
+    pub index: u64,
 }
 
 /// The sweeper's thread. Dropping it ends the thread, before its time where it is at work.
@@ -69,8 +76,15 @@ impl Sweeper {
         let (asked, asks) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let last = Swept::default();
-        let mut sweeping =
-            Sweeping { shared, asks, stop: stop.clone(), last, waiting: Vec::new(), garbage: VecDeque::new() };
+        let mut sweeping = Sweeping {
+            shared,
+            asks,
+            stop: stop.clone(),
+            last,
+            index_bytes: 0,
+            waiting: Vec::new(),
+            garbage: VecDeque::new(),
+        };
         let thread = std::thread::Builder::new().name("sweeper".to_string()).spawn(move || sweeping.run());
         let thread = thread.map_err(|e| StoreError::Io {
             operation: "spawn",
@@ -108,6 +122,8 @@ struct Sweeping {
     stop: Arc<AtomicBool>,
     /// What the last sweep came to.
     last: Swept,
+    /// What the index took when it was last looked at, or written anew.
+    index_bytes: u64,
     /// Who wants to be told of a sweep that begins from now on.
     waiting: Vec<oneshot::Sender<Result<Swept, StoreError>>>,
     /// Nodes of the index, and the epoch after which nobody refers to them.
@@ -122,22 +138,40 @@ impl Sweeping {
         while let Ok(asked) = self.asks.recv() {
             self.take(asked);
             self.drop_garbage();
-            while !self.is_stopped() && (!self.waiting.is_empty() || self.is_due()) {
+            while !self.is_stopped() && (!self.waiting.is_empty() || self.is_due() || self.is_index_due()) {
                 let waiting = std::mem::take(&mut self.waiting);
-                let swept = self.sweep();
-                match &swept {
-                    Ok(Some(swept)) => self.last = *swept,
+                let done = self.work(!waiting.is_empty());
+                let failed = done.is_err();
+                match &done {
+                    Ok(Some(_)) => {}
                     Ok(None) => return,
                     Err(error) => self.failed(error),
                 }
-                let swept = swept.map(Option::unwrap_or_default);
-                let failed = swept.is_err();
+                let swept = done.map(Option::unwrap_or_default);
                 waiting.into_iter().for_each(|reply| drop(reply.send(swept.clone())));
                 if failed {
                     break;
                 }
             }
         }
+    }
+
+    /// What is due, or all of it where it is `asked` for. None: it was stopped.
+    fn work(&mut self, asked: bool) -> Result<Option<Swept>, StoreError> {
+        if asked || self.is_due() {
+            let Some(swept) = self.sweep()? else { return Ok(None) };
+            self.last = swept;
+        }
+        if asked || self.is_index_due() {
+            let before = self.shared.loader.store().index_bytes();
+            // Where it fails too: not at every fold.
+            self.index_bytes = before;
+            if self.write_index_anew(asked, before)?.is_none() {
+                return Ok(None);
+            }
+            self.index_bytes = self.shared.loader.store().index_bytes();
+        }
+        Ok(Some(Swept { index: self.index_bytes, ..self.last }))
     }
 
     fn take(&mut self, asked: Asked) {
@@ -156,6 +190,11 @@ impl Sweeping {
         let grown = (living / GROWN_PART).max(self.shared.settings.sweep_bytes_min);
         let bytes = after.saturating_add(grown).max(living / 10 * DUE_TENTHS);
         self.folded() > through && self.shared.loader.store().fold_bytes() > bytes
+    }
+
+    fn is_index_due(&self) -> bool {
+        let grown = self.index_bytes.max(self.shared.settings.sweep_bytes_min);
+        self.shared.loader.store().index_bytes() > self.index_bytes.saturating_add(grown)
     }
 
     /// The newest state knows the folds through this to be stored.
@@ -199,7 +238,7 @@ impl Sweeping {
         // Out of memory first, so that what is remembered is in the files.
         self.shared.ids.lock().expect("no holder of the ids panics").forget(now);
         let dead = Dead::find(&*store, through, dedup::oldest(now, self.shared.settings.request_id_nanos_min))?;
-        let mut swept = Swept { through, files: 0, before: bytes, after: bytes, living: dead.living() };
+        let mut swept = Swept { through, files: 0, before: bytes, after: bytes, living: dead.living(), index: 0 };
         let worth = dead.folds.iter().filter(|(_, share)| share.dead * DEAD_PART >= share.all && share.dead > 0);
         let folds: Vec<Position> = worth.map(|(fold, _)| *fold).collect();
         if !folds.is_empty() && !planted::is(Bug::SweepUnderViews) {
@@ -209,15 +248,7 @@ impl Sweeping {
             }
         }
         for fold in folds {
-            let going = loop {
-                match readers.try_take_away() {
-                    Some(going) => break going,
-                    None if self.wait_until(|shared| shared.loader.readers().try_take_away().is_some()).is_err() => {
-                        return Ok(None);
-                    }
-                    None => {}
-                }
-            };
+            let Some(going) = self.take_away(&readers) else { return Ok(None) };
             let written = store.write_anew(fold, &mut |line, at| match self.stop.load(Ordering::Relaxed) {
                 true => Ok(Anew::Stop),
                 false => dead.fate(&*store, line, at),
@@ -236,6 +267,40 @@ impl Sweeping {
         let Swept { files, before, after, living, .. } = swept;
         tracing::info!(files, before, after, living, "the fold files were swept");
         Ok(Some(swept))
+    }
+
+    /// Waits until something may be taken away. None: it was stopped.
+    fn take_away<'r>(&mut self, readers: &'r Readers) -> Option<RwLockWriteGuard<'r, ()>> {
+        loop {
+            if let Some(going) = readers.try_take_away() {
+                return Some(going);
+            }
+            self.wait_until(|shared| shared.loader.readers().try_take_away().is_some()).ok()?;
+        }
+    }
+
+    /// Where a good part of the index is not wanted any more, or it is `asked` for. None: it was stopped.
+    fn write_index_anew(&mut self, asked: bool, before: u64) -> Result<Option<()>, StoreError> {
+        let loader = self.shared.loader.clone();
+        let stop = self.stop.clone();
+        let stops = move || stop.load(Ordering::Relaxed);
+        let Some(marked) = Marked::now(&loader, &stops)? else { return Ok(None) };
+        let least = marked.bytes.saturating_mul(INDEX_PER_BYTE).saturating_add(self.shared.settings.sweep_bytes_min);
+        if before <= least && !asked {
+            return Ok(Some(()));
+        }
+        if self.wait_until(|shared| shared.loader.readers().have_left(marked.epoch)).is_err() {
+            return Ok(None);
+        }
+        let Some(_going) = self.take_away(loader.readers()) else { return Ok(None) };
+        // Folds wait with their entries.
+        let _alone = loader.hold_publishing();
+        let written = loader.store().write_index_anew(&mut |key| (!stops()).then(|| marked.keeps(key)))?;
+        let (after, wanted) = (loader.store().index_bytes(), marked.bytes);
+        if written {
+            tracing::info!(before, after, wanted, "the index was written anew");
+        }
+        Ok((!stops()).then_some(()))
     }
 
     /// Removes nodes of the index that nobody can refer to any more.

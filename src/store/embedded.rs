@@ -320,6 +320,14 @@ impl Store for EmbeddedStore {
         self.index.write(entries)
     }
 
+    fn index_bytes(&self) -> u64 {
+        self.index.bytes()
+    }
+
+    fn write_index_anew(&self, keep: &mut dyn FnMut(&[u8]) -> Option<bool>) -> Result<bool, StoreError> {
+        self.index.write_anew(keep)
+    }
+
     fn reset_index(&self) -> Result<(), StoreError> {
         self.index.reset()
     }

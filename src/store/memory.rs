@@ -192,6 +192,18 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn index_bytes(&self) -> u64 {
+        self.kept().index.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+
+    fn write_index_anew(&self, keep: &mut dyn FnMut(&[u8]) -> Option<bool>) -> Result<bool, StoreError> {
+        let keys: Vec<_> = self.kept().index.keys().cloned().collect();
+        let Some(kept) = keys.iter().map(|key| keep(key)).collect::<Option<Vec<bool>>>() else { return Ok(false) };
+        let gone = keys.iter().zip(kept).filter(|(_, kept)| !kept);
+        gone.for_each(|(key, _)| drop(self.kept().index.remove(key)));
+        Ok(true)
+    }
+
     fn reset_index(&self) -> Result<(), StoreError> {
         self.kept().index.clear();
         Ok(())

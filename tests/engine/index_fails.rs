@@ -82,6 +82,14 @@ impl Store for NoIndex {
         }
     }
 
+    fn index_bytes(&self) -> u64 {
+        self.0.index_bytes()
+    }
+
+    fn write_index_anew(&self, keep: &mut dyn FnMut(&[u8]) -> Option<bool>) -> Result<bool, StoreError> {
+        self.0.write_index_anew(keep)
+    }
+
     fn reset_index(&self) -> Result<(), StoreError> {
         self.0.reset_index()
     }

@@ -125,3 +125,57 @@ fn values_in_chunks_change_under_readers() -> Result<(), StoreError> {
     });
     Ok(())
 }
+
+/// What is written again and again makes the index grow, whatever of it is replaced; written anew it is small, with what
+/// is kept, long values too, under the eyes of somebody who reads; and it is what is believed after a close.
+#[test]
+fn written_anew_it_is_small_and_holds_what_is_kept() -> Result<(), StoreError> {
+    let dir = temporary();
+    let store = open(dir.path())?;
+    commit(&store, &[record("pay", 1, 10)])?;
+    let mut fold = store.begin_fold(Position(1))?;
+    fold.put(line("pay", 1, ""), b"frame")?;
+    fold.finish()?;
+    let value = |i: u8, round: u8| vec![i ^ round; if i % 10 == 0 { 30_000 } else { 2_000 }];
+    for round in 0..60 {
+        store.write_index((0..100_u8).map(|i| (vec![i], Some(value(i, round)))).collect())?;
+    }
+    let before = store.index_bytes();
+    let is_kept = |key: &[u8]| key[0] % 2 == 0;
+    let check = |store: &dyn Store| -> Result<(), StoreError> {
+        let mut keys = Vec::new();
+        store.scan_index(b"", &mut |key, found| {
+            assert!(found == value(key[0], 59), "{key:?}");
+            keys.push(key[0]);
+        })?;
+        assert_eq!(keys, (0..100).filter(|i| i % 2 == 0).collect::<Vec<_>>());
+        Ok(())
+    };
+    assert!(!store.write_index_anew(&mut |key| (key[0] < 50).then_some(true))?, "it is stopped");
+    let (done, reader) = (std::sync::atomic::AtomicBool::new(false), &store);
+    std::thread::scope(|scope| {
+        let read = scope.spawn(|| {
+            let (done, mut reads) = (&done, 0);
+            while !done.load(std::sync::atomic::Ordering::Relaxed) || reads == 0 {
+                for i in (0..100).step_by(2) {
+                    assert_eq!(reader.read_index(&[i]).expect("read"), Some(value(i, 59).into()));
+                }
+                reads += 1;
+            }
+        });
+        let written = store.write_index_anew(&mut |key| Some(is_kept(key)));
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        read.join().expect("what is kept is read");
+        assert!(written.expect("written"));
+    });
+    let after = store.index_bytes();
+    println!("{before} bytes, then {after}");
+    assert!(after * 3 < before, "{before} bytes, then {after}");
+    check(&store)?;
+    let sleds = fs::read_dir(dir.path().join("index")).expect("it is there").count();
+    assert_eq!(sleds, 1, "the one before is gone");
+    store.close(Position(1))?;
+    let again = open(dir.path())?;
+    assert_eq!(again.index_state(), IndexState::Trusted(Position(1)));
+    check(&again)
+}

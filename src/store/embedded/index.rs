@@ -8,6 +8,7 @@
 //! What was measured of sled and rules this file: values of at most 8 KiB, in key order, one by one (batches and
 //! transactions take a lock that slows every later read), a modest cache, and no trust in its `flush`.
 
+pub mod anew;
 pub mod marker;
 pub mod value;
 
