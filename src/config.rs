@@ -46,6 +46,8 @@ pub struct EngineConfig {
     pub request_ids_max: usize,
     /// Bytes of decoded blocks and nodes that are cached.
     pub cache_bytes_max: usize,
+    /// Bytes that the fold files, or the index, grow by at least before it is looked what of them is dead.
+    pub sweep_bytes_min: u64,
 }
 
 /// How the files of the data directory are cut.
@@ -117,6 +119,7 @@ impl Default for EngineConfig {
             unfolded_bytes_max: settings.unfolded_bytes_max,
             request_ids_max: settings.request_ids_max,
             cache_bytes_max: settings.cache_bytes_max,
+            sweep_bytes_min: settings.sweep_bytes_min,
         }
     }
 }
@@ -150,6 +153,7 @@ impl Config {
         at_least("engine.unfolded_bytes_max", engine.unfolded_bytes_max, 1 << 16, "65536 or more")?;
         at_least("engine.request_ids_max", engine.request_ids_max as u64, 1, "1 or more")?;
         at_least("engine.cache_bytes_max", engine.cache_bytes_max as u64, 1 << 20, "1048576 or more")?;
+        at_least("engine.sweep_bytes_min", engine.sweep_bytes_min, 1 << 16, "65536 or more")?;
         if !(1 << 16..=1 << 30).contains(&store.segment_bytes) {
             let (key, value) = ("store.segment_bytes", store.segment_bytes);
             return Err(ConfigError::OutOfBounds { key, value, bounds: "65536 to 1073741824" });
@@ -182,6 +186,7 @@ impl EngineConfig {
             unfolded_bytes_max: self.unfolded_bytes_max,
             request_ids_max: self.request_ids_max,
             cache_bytes_max: self.cache_bytes_max,
+            sweep_bytes_min: self.sweep_bytes_min,
             ..crate::engine::Settings::default()
         }
     }
@@ -235,6 +240,7 @@ mod tests {
             "store.segment_bytes = 4096 is out of bounds: say 65536 to 1073741824"
         );
         assert!(parse("[store]\nreserve_bytes = 1099511627777").unwrap_err().contains("0 to 1099511627776"));
+        assert!(parse("[engine]\nsweep_bytes_min = 65535").unwrap_err().contains("65536 or more"));
         assert!(parse("[engine]\nmemtable_bytes_max = 65535").unwrap_err().contains("65536 or more"));
     }
 }

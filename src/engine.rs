@@ -105,7 +105,7 @@ pub struct Settings {
     pub request_id_nanos_min: i64,
     /// Decoded blocks and nodes that are cached, in bytes.
     pub cache_bytes_max: usize,
-    /// Bytes that the fold files grow by, at least, before it is looked what of them is dead.
+    /// Bytes that the fold files, or the index, grow by at least before it is looked what of them is dead.
     pub sweep_bytes_min: u64,
 }
 

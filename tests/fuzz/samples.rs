@@ -15,7 +15,7 @@ use milepost::{
     engine::{Engine, Settings, formats::Format},
     random::SeededRandom,
     store::{
-        Position, Record, Store,
+        Anew, FrameRef, Position, Record, Store,
         embedded::{EmbeddedStore, StoreSettings},
         memory::MemoryStore,
     },
@@ -68,7 +68,7 @@ fn written(store: Arc<dyn Store>, folds: bool) -> (Engine, Vec<Record>) {
 struct Samples {
     frames: HashMap<&'static str, Vec<Vec<u8>>>,
     records: Vec<Record>,
-    fold_file: Vec<u8>,
+    fold_files: Vec<Vec<u8>>,
     marker: Vec<u8>,
 }
 
@@ -110,17 +110,18 @@ fn samples() -> &'static Samples {
         });
         frames.insert(name(Format::Effect), effects.collect());
         runtime().block_on(engine.close()).expect("it closes");
-        let (fold_file, marker) = directory();
-        Samples { frames, records, fold_file, marker }
+        let (fold_files, marker) = directory();
+        Samples { frames, records, fold_files, marker }
     })
 }
 
-/// A directory's fold file and the marker of its index.
-fn directory() -> (Vec<u8>, Vec<u8>) {
+/// A directory's fold file, the same with every third frame left out, and the marker of its index.
+fn directory() -> (Vec<Vec<u8>>, Vec<u8>) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let settings = StoreSettings { segment_bytes: 64 << 10, index_cache_bytes_max: 1 << 20, ..Default::default() };
     let store = EmbeddedStore::open(dir.path(), Arc::new(RealDisk), Arc::new(SeededRandom::new(1)), settings);
-    let (engine, _) = written(Arc::new(store.expect("it opens")), true);
+    let store = Arc::new(store.expect("it opens"));
+    let (engine, _) = written(store.clone(), true);
     runtime().block_on(engine.close()).expect("it closes");
     let first = |dir: &Path| {
         let mut files: Vec<_> =
@@ -129,7 +130,13 @@ fn directory() -> (Vec<u8>, Vec<u8>) {
         files.into_iter().find(|file| file.is_file()).expect("it has a file")
     };
     let read = |path: &Path| std::fs::read(path).expect("it can be read");
-    (read(&first(&dir.path().join("folds"))), read(&dir.path().join("index/CLEAN")))
+    let fold_file = || read(&first(&dir.path().join("folds")));
+    let whole = fold_file();
+    let mut fold = Position(0);
+    store.read_lines(&mut |_, at| fold = fold.max(at.fold)).expect("the folds are whole");
+    let third = |at: FrameRef| if at.number % 3 == 1 { Anew::Gone } else { Anew::Stays };
+    assert!(store.write_anew(fold, &mut |_, at| Ok(third(at))).expect("it is written anew"), "there is one fold");
+    (vec![whole, fold_file()], read(&dir.path().join("index/CLEAN")))
 }
 
 /// Frames, nodes or bodies of a format.
@@ -142,9 +149,9 @@ pub fn records() -> &'static [Record] {
     &samples().records
 }
 
-/// A fold file.
-pub fn fold_file() -> &'static [u8] {
-    &samples().fold_file
+/// Fold files.
+pub fn fold_files() -> &'static [Vec<u8>] {
+    &samples().fold_files
 }
 
 /// What says that an index was closed.
@@ -158,5 +165,5 @@ fn there_are_samples_of_every_format() {
         assert!(!frames(format).is_empty(), "{format:?}");
     }
     assert!(records().len() > 20, "{}", records().len());
-    assert!(fold_file().len() > 1_000 && marker().len() > 40);
+    assert!(fold_files().iter().all(|file| file.len() > 1_000) && marker().len() > 40);
 }

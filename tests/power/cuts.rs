@@ -29,7 +29,7 @@ impl History {
         // Some fold by themselves, beside what is written.
         let unfolded_bytes_max = if batches.below(2) == 0 { 4 << 10 } else { u64::MAX };
         // Some are swept after every fold, beside what is written.
-        let sweep_bytes_min = if batches.below(2) == 0 { 0 } else { u64::MAX };
+        let sweep_bytes_min = if seed % 2 == 0 { 0 } else { u64::MAX };
         History { batches, steps, settings: Settings { unfolded_bytes_max, sweep_bytes_min, ..small() } }
     }
 
@@ -38,10 +38,14 @@ impl History {
         if machine.open().is_err() {
             return false;
         }
-        // One fold at least, and something after it.
-        let middle = self.steps / 2;
+        // Two folds at least, with a sweep after them, and something after each.
+        let (middle, late) = (self.steps / 2, self.steps - 2);
         machine.send(first_metrics())
-            && (0..self.steps).all(|number| self.step(machine) && (number != middle || machine.fold()))
+            && (0..self.steps).all(|number| {
+                self.step(machine)
+                    && (number != middle || machine.fold())
+                    && (number != late || machine.fold() && machine.sweep())
+            })
     }
 
     fn step(&mut self, machine: &mut Machine) -> bool {
@@ -56,7 +60,6 @@ impl History {
                 machine.end_as_planned(cut) && machine.open().is_ok()
             }
             2 => machine.retry_some(1),
-            3 => machine.fold() && machine.sweep(),
             _ => {
                 let count = 1 + self.batches.below(3);
                 let mut sent = Vec::new();

@@ -191,3 +191,33 @@ fn a_backup_holds_what_it_found_whatever_is_written_anew_meanwhile() -> Result<(
     assert_eq!(fold_files(&target).len(), 5);
     Ok(())
 }
+
+/// A bit is flipped in every byte of a file of which some was left out: what is read is what is there, or damage.
+#[test]
+fn no_flipped_bit_of_what_is_left_is_believed() -> Result<(), StoreError> {
+    let dir = temporary();
+    let store = open(dir.path())?;
+    make(&store, 1)?;
+    let keep = |number| if number % 5 == 2 || number == 19 { Anew::Stays } else { Anew::Gone };
+    store.write_anew(Position(1), &mut |_, at| Ok(keep(at.number)))?;
+    let expected = frames(&store)?;
+    drop(store);
+    let path = fold_files(dir.path()).remove(0);
+    let whole = fs::read(&path).expect("it is there");
+    let mut refused = 0;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        let copied = temporary();
+        copy_dir(dir.path(), copied.path());
+        fs::write(fold_files(copied.path()).remove(0), bytes).expect("it can be written");
+        match open(copied.path()).and_then(|store| frames(&store)) {
+            Ok(found) => assert_eq!(found, expected, "byte {at}"),
+            Err(StoreError::Damaged { .. }) => refused += 1,
+            Err(error) => panic!("byte {at}: {error}"),
+        }
+    }
+    // The frames themselves are there once.
+    assert_eq!(refused, expected.len() * 300);
+    Ok(())
+}

@@ -31,6 +31,16 @@ impl Server {
         Server::start(command.env("MILEPOST_LOG", "warn"), Some(data.to_owned()))
     }
 
+    /// milepost on a data directory, with a config file beside it, and what it logs in a file.
+    pub fn configured(data: &Path, config: &str, log: &Path) -> Server {
+        let file = data.with_extension("toml");
+        fs::write(&file, config).expect("there is room");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_milepost"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data).arg("--config").arg(file);
+        command.stderr(fs::File::create(log).expect("there is room"));
+        Server::start(command.env("MILEPOST_LOG", "milepost::engine=info,warn"), Some(data.to_owned()))
+    }
+
     /// The null sink, the null source and the empty echo.
     pub fn nulls() -> Server {
         let program = std::env::current_exe().expect("this program has a name");
@@ -91,6 +101,8 @@ impl Drop for Server {
 #[derive(Clone, Copy, Default, Debug)]
 pub struct OnDisk {
     pub kept: u64,
+    /// Of what is kept: the fold files, by their length.
+    pub folds: u64,
     pub log_and_reserve: u64,
 }
 
@@ -101,7 +113,8 @@ impl OnDisk {
         let mut folders = vec![data.to_owned()];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("an entry")) {
-                let metadata = entry.metadata().expect("it is there");
+                // One that was just written anew may be gone.
+                let Ok(metadata) = entry.metadata() else { continue };
                 let path = entry.path();
                 let below = path.strip_prefix(data).expect("it is below");
                 match () {
@@ -109,7 +122,10 @@ impl OnDisk {
                     () if below.starts_with("log") || below.starts_with("RESERVE") => {
                         on_disk.log_and_reserve += metadata.blocks() * 512;
                     }
-                    () => on_disk.kept += metadata.blocks() * 512,
+                    () => {
+                        on_disk.kept += metadata.blocks() * 512;
+                        on_disk.folds += if below.starts_with("folds") { metadata.len() } else { 0 };
+                    }
                 }
             }
         }
