@@ -29,7 +29,7 @@ impl History {
         // Some fold by themselves, beside what is written.
         let unfolded_bytes_max = if batches.below(2) == 0 { 4 << 10 } else { u64::MAX };
         // Some are swept after every fold, beside what is written.
-        let sweep_bytes_min = if seed % 2 == 0 { 0 } else { u64::MAX };
+        let sweep_bytes_min = if seed.is_multiple_of(2) { 0 } else { u64::MAX };
         History { batches, steps, settings: Settings { unfolded_bytes_max, sweep_bytes_min, ..small() } }
     }
 

@@ -26,6 +26,9 @@ pub struct Check<'a> {
 
 type Go = ControlFlow<()>;
 
+/// A frame's number, where it is, and its checksum.
+type Frame = (u32, Spot, u32);
+
 impl Check<'_> {
     /// Tells `each` of every damage and goes on, as far as what is left says where things are.
     pub fn run(&self, each: &mut Checked) -> Go {
@@ -76,7 +79,7 @@ impl Check<'_> {
     }
 
     /// The numbers of the frames, where they are, and their checksums; None where no copy says it.
-    fn directories(&self, seal: &Seal, each: &mut Checked) -> ControlFlow<(), Option<Vec<(u32, Spot, u32)>>> {
+    fn directories(&self, seal: &Seal, each: &mut Checked) -> ControlFlow<(), Option<Vec<Frame>>> {
         let mut good = None;
         for offset in seal.directories {
             let read = seal.read_directory_at(self.file, self.path, offset);
