@@ -136,12 +136,12 @@ fn written_anew_it_is_small_and_holds_what_is_kept() -> Result<(), StoreError> {
     let mut fold = store.begin_fold(Position(1))?;
     fold.put(line("pay", 1, ""), b"frame")?;
     fold.finish()?;
-    let value = |i: u8, round: u8| vec![i ^ round; if i % 10 == 0 { 30_000 } else { 2_000 }];
+    let value = |i: u8, round: u8| vec![i ^ round; if i.is_multiple_of(10) { 30_000 } else { 2_000 }];
     for round in 0..60 {
         store.write_index((0..100_u8).map(|i| (vec![i], Some(value(i, round)))).collect())?;
     }
     let before = store.index_bytes();
-    let is_kept = |key: &[u8]| key[0] % 2 == 0;
+    let is_kept = |key: &[u8]| key[0].is_multiple_of(2);
     let check = |store: &dyn Store| -> Result<(), StoreError> {
         let mut keys = Vec::new();
         store.scan_index(b"", &mut |key, found| {
