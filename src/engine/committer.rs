@@ -253,10 +253,12 @@ impl Committer {
         }
         let record_time = self.shared.clock.now().max(self.last_record_time);
         self.check_ids(memo.is_some() && !batch.validate_only, record_time)?;
+        // Of a batch that is refused, or only looked at, nothing was replaced.
+        let mut replaced_nodes = Vec::new();
         let mut around = Around {
             settings: &self.shared.settings,
             loader: &self.shared.loader,
-            replaced_nodes: &mut group.replaced_nodes,
+            replaced_nodes: &mut replaced_nodes,
             bytes_added: 0,
         };
         let judged = judge(&component, batch, memo, record_time, &mut around)?;
@@ -266,6 +268,7 @@ impl Committer {
         }
         self.last_record_time = record_time;
         group.bytes_added += bytes_added;
+        group.replaced_nodes.append(&mut replaced_nodes);
         group.add(&component, &judged, record_time);
         if let Some(memo) = &judged.effect.memo {
             let remembered = remembered(memo, &judged.ack, record_time);
