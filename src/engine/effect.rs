@@ -33,12 +33,13 @@ use super::lost::{Lost, Whose};
 use super::state::{BatchFacts, CatalogChange, Component, KeyChange, KeyChanged, Metric, Series};
 use super::tree::apply::{Apply, KeyChange as TreeChange};
 use super::tree::child::Loader;
+use crate::domain::calendar::Calendar;
 use crate::domain::definition::Definition;
 use crate::domain::name::MetricName;
 use crate::domain::point::{Labels, Opening};
 use crate::domain::time::Time;
 use crate::store::{Damage, Record, StoreError, Touched};
-use imbl::OrdMap;
+use imbl::{OrdMap, Vector};
 use std::sync::Arc;
 
 /// What a judged batch does.
@@ -159,14 +160,23 @@ impl Effect {
     }
 }
 
-/// The metric and its series, to be changed; the series is made where it is not there.
-fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnce(&mut Metric, &mut Series) -> T) -> T {
+/// What lies around a series that is changed.
+struct Beside<'a> {
+    definition: &'a Definition,
+    periods: Option<&'a Calendar>,
+    recent_changes: &'a mut Vector<KeyChanged>,
+}
+
+/// A series, to be changed; it is made where it is not there.
+fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnce(Beside<'_>, &mut Series) -> T) -> T {
     component.next_series = component.next_series.max(key.id + 1);
     let metric =
         component.metrics.get_mut(&key.metric).expect("a deed that is not skipped names a metric that is there");
-    let metric = Arc::make_mut(metric);
-    metric.written = true;
-    let mut series = metric.series.remove(&key.labels).unwrap_or_else(|| {
+    let Metric { versions, periods, series: all, written, recent_changes, .. } = Arc::make_mut(metric);
+    *written = true;
+    let definition = Metric::last_of(versions);
+    let beside = Beside { definition, periods: periods.as_deref(), recent_changes };
+    let series = all.entry(key.labels.clone()).or_insert_with(|| {
         Arc::new(Series {
             id: key.id,
             labels: key.labels.clone(),
@@ -176,20 +186,16 @@ fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnc
             lost: Vec::new(),
         })
     });
-    let done = change(metric, Arc::make_mut(&mut series));
-    metric.series.insert(key.labels.clone(), series);
-    done
+    change(beside, Arc::make_mut(series))
 }
 
 fn apply_points(component: &mut Component, deed: &SeriesDeed, around: &mut Around) -> Result<(), StoreError> {
     let revision = component.revision;
-    with_series(component, &deed.key, |metric, series| {
-        let kind = metric.definition().kind;
-        let periods = metric.periods.clone();
+    with_series(component, &deed.key, |beside, series| {
         let before = series.history.recent.clone();
         let mut apply = Apply {
-            kind,
-            periods: periods.as_deref(),
+            kind: beside.definition.kind,
+            periods: beside.periods,
             revision,
             settings: around.settings,
             loader: around.loader,
@@ -199,19 +205,19 @@ fn apply_points(component: &mut Component, deed: &SeriesDeed, around: &mut Aroun
         };
         let applied = apply.apply(series.root.as_ref(), &deed.changes);
         series.root = applied.map_err(|error| {
-            let whose = Whose { definition: metric.definition(), labels: &series.labels };
+            let whose = Whose { definition: beside.definition, labels: &series.labels };
             let (first, last) = (deed.changes[0].0, deed.changes[deed.changes.len() - 1].0);
             error.touching(|| Touched { series: whose.text(), first, last })
         })?;
         around.bytes_added += apply.bytes_added;
-        record_changes(metric, series, &before, deed, revision);
+        record_changes(beside, series, &before, deed, revision);
         Ok(())
     })
 }
 
 /// What the change put into the series' past is what `ListChanges` tells of it.
 fn record_changes(
-    metric: &mut Metric,
+    beside: Beside,
     series: &Series,
     before: &OrdMap<(Time, i64), Option<crate::domain::point::Point>>,
     deed: &SeriesDeed,
@@ -225,7 +231,7 @@ fn record_changes(
         let replaced = versions.rev().find(|(key, _)| !before.contains_key(*key)).and_then(|(_, point)| *point);
         if let Some(old) = replaced {
             let what = KeyChange::Point(old, *new);
-            metric.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
+            beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
         }
     }
 }
@@ -272,10 +278,10 @@ pub fn apply_lost(
 
 fn apply_opening(component: &mut Component, key: &SeriesKey, opening: &Option<Opening>) {
     let revision = component.revision;
-    with_series(component, key, |metric, series| {
+    with_series(component, key, |beside, series| {
         let what = KeyChange::Opening(series.opening().cloned(), opening.clone());
         series.openings.push((revision, opening.clone()));
-        metric.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
+        beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
     });
 }
 

@@ -14,7 +14,7 @@ use super::Settings;
 use super::block;
 use super::committer::State;
 use super::dedup::Remembered;
-use super::effect::{Deed, Effect, SeriesKey};
+use super::effect::{Deed, Effect, SeriesDeed, SeriesKey};
 use super::history::{Run, VersionKey, pack_run};
 use super::state::{Component, Metric, Series, StoredChanges};
 use super::tree::Entry;
@@ -36,8 +36,8 @@ const CHANGES_A_FRAME_MAX: usize = 4_096;
 /// What changed since the last fold.
 #[derive(Default)]
 pub struct Dirty {
-    /// Components, and in them series.
-    pub components: BTreeMap<ComponentName, BTreeSet<(MetricName, Labels)>>,
+    /// Components, and in them series, by id.
+    pub components: BTreeMap<ComponentName, HashMap<u64, (MetricName, Labels)>>,
     /// Request ids.
     pub ids: Vec<(ComponentName, [u8; 16], Remembered)>,
     /// Nodes of the index that nothing in the newest trees refers to.
@@ -50,10 +50,12 @@ impl Dirty {
         let touched = self.components.entry(component.clone()).or_default();
         match &effect.deed {
             Deed::Points(series) => {
-                touched.extend(series.iter().map(|deed| (deed.key.metric.clone(), deed.key.labels.clone())));
+                for SeriesDeed { key, .. } in series {
+                    touched.entry(key.id).or_insert_with(|| (key.metric.clone(), key.labels.clone()));
+                }
             }
             Deed::Opening(key, _) => {
-                touched.insert((key.metric.clone(), key.labels.clone()));
+                touched.insert(key.id, (key.metric.clone(), key.labels.clone()));
             }
             Deed::Nothing | Deed::Define(..) | Deed::Delete(..) => {}
         }
@@ -62,13 +64,17 @@ impl Dirty {
     /// Series of which something was lost.
     pub fn note_lost(&mut self, keys: Vec<SeriesKey>, component: &ComponentName) {
         let touched = self.components.entry(component.clone()).or_default();
-        touched.extend(keys.into_iter().map(|key| (key.metric, key.labels)));
+        touched.extend(keys.into_iter().map(|key| (key.id, (key.metric, key.labels))));
     }
 
     /// This and what came later.
     pub fn merge(&mut self, later: Dirty) {
         for (component, series) in later.components {
-            self.components.entry(component).or_default().extend(series);
+            let mine = self.components.entry(component).or_default();
+            match mine.is_empty() {
+                true => *mine = series,
+                false => mine.extend(series),
+            }
         }
         self.ids.extend(later.ids);
         self.replaced_nodes.extend(later.replaced_nodes);
@@ -158,9 +164,9 @@ impl Fold {
             replaced_nodes: Vec::new(),
             index_error: None,
         };
-        for (name, touched) in &self.dirty.components {
-            let Some(component) = self.state.get(name) else { continue };
-            writing.component(component, touched, &mut done)?;
+        let touched = self.touched();
+        for (component, series) in &touched {
+            writing.component(component, series, &mut done)?;
         }
         if !planted::is(Bug::ForgetIdsInFold) {
             writing.ids(&self.dirty.ids)?;
@@ -172,28 +178,39 @@ impl Fold {
         for (child, place) in places {
             loader.stored(&child, place);
         }
-        done.index_error = self.write_index(loader, &done).err();
+        done.index_error = write_index(&touched, loader, &done).err();
         done.replaced_nodes.clone_from(&self.dirty.replaced_nodes);
         Ok(done)
     }
 
-    fn write_index(&self, loader: &Loader, done: &Done) -> Result<(), StoreError> {
-        let mut index = IndexWriter::new(loader);
-        for (name, touched) in &self.dirty.components {
-            let Some(component) = self.state.get(name) else { continue };
-            for (metric, labels) in touched {
-                if let Some(series) = component.metrics.get(metric).and_then(|m| m.series.get(labels))
-                    && let Some(root) = &series.root
-                {
-                    index.tree(root)?;
-                }
-            }
-            let of_component = done.series.iter().filter(|s| s.component == *name);
-            let newer: HashMap<u64, &Vec<Run>> = of_component.map(|s| (s.id, &s.runs)).collect();
-            index.pages(component, touched, &|id| newer.get(&id).copied())?;
-        }
-        Ok(())
+    /// What changed, in order: series that are asked for together lie together.
+    fn touched(&self) -> Vec<(&Component, BTreeSet<(MetricName, Labels)>)> {
+        let there = |(name, series): (&_, &HashMap<u64, (MetricName, Labels)>)| {
+            Some((&**self.state.get(name)?, series.values().cloned().collect()))
+        };
+        self.dirty.components.iter().filter_map(there).collect()
     }
+}
+
+fn write_index(
+    touched: &[(&Component, BTreeSet<(MetricName, Labels)>)],
+    loader: &Loader,
+    done: &Done,
+) -> Result<(), StoreError> {
+    let mut index = IndexWriter::new(loader);
+    for (component, touched) in touched {
+        for (metric, labels) in touched {
+            if let Some(series) = component.metrics.get(metric).and_then(|m| m.series.get(labels))
+                && let Some(root) = &series.root
+            {
+                index.tree(root)?;
+            }
+        }
+        let of_component = done.series.iter().filter(|s| s.component == component.name);
+        let newer: HashMap<u64, &Vec<Run>> = of_component.map(|s| (s.id, &s.runs)).collect();
+        index.pages(component, touched, &|id| newer.get(&id).copied())?;
+    }
+    Ok(())
 }
 
 impl Writing<'_> {

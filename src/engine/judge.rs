@@ -74,7 +74,7 @@ pub fn judge(
     let mut next = component.clone();
     effect.apply(&mut next, record_time, around)?;
     let mut faults = found.faults;
-    faults.extend(result::check(&next, &found.checks, around)?);
+    faults.extend(result::check(&next, &found.checks, &effect.deed, &batch.change, around)?);
     refuse(faults)?;
     let [accepted, unchanged, corrected] = found.counts;
     let revision = if batch.validate_only { component.revision } else { next.revision };

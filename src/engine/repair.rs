@@ -251,12 +251,13 @@ impl Repair {
         labels: &Labels,
         change: impl FnOnce(crate::domain::definition::Kind, &Settings, &mut Series),
     ) {
-        self.opened.dirty.components.entry(component.clone()).or_default().insert((name.clone(), labels.clone()));
+        let dirty = self.opened.dirty.components.entry(component.clone()).or_default();
         let component = self.opened.state.get_mut(component).expect("it was just looked at");
         let metric = Arc::make_mut(component).metrics.get_mut(name).expect("it was just looked at");
         let metric = Arc::make_mut(metric);
         let kind = metric.definition().kind;
         let series = metric.series.get_mut(labels).expect("it was just looked at");
+        dirty.insert(series.id, (name.clone(), labels.clone()));
         change(kind, &self.settings, Arc::make_mut(series));
     }
 

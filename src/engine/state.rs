@@ -269,7 +269,12 @@ impl Metric {
 
     /// As it is now.
     pub fn definition(&self) -> &Arc<Definition> {
-        &self.versions.last().expect("a metric is made with a definition").1
+        Metric::last_of(&self.versions)
+    }
+
+    /// The last of a metric's definitions.
+    pub fn last_of(versions: &[(i64, Arc<Definition>)]) -> &Arc<Definition> {
+        &versions.last().expect("a metric is made with a definition").1
     }
 
     /// As it was at a revision; None: before it was made.

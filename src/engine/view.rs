@@ -3,6 +3,7 @@
 
 use super::batch::{Filter, MetricId};
 use super::block::Leaf;
+pub use super::block::{Columns, is_plain, summed};
 use super::changes;
 use super::lost::{self, Lost, Whose};
 use super::readers::Token;
@@ -18,7 +19,7 @@ use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::{Interval, Time};
 use crate::store::StoreError;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex};
 
 /// Blocks as they were that a view remembers, at most.
@@ -91,6 +92,15 @@ pub trait Visitor {
     fn stretch(&mut self, aggregate: &Aggregate) -> bool;
     /// One point. `Break` ends the walk.
     fn point(&mut self, point: &Point) -> ControlFlow<()>;
+    /// Whether it would rather have the points of this block through `points` than what its chunks come to. One that
+    /// would never ends the walk.
+    fn takes_points(&self, _: &Columns) -> bool {
+        false
+    }
+    /// Points of a block, in order; unless it does better, one by one.
+    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
+        columns.points(range).try_for_each(|point| self.point(&point))
+    }
 }
 
 /// One changed key.

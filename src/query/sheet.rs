@@ -7,10 +7,10 @@ use crate::domain::aggregate::Aggregate;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
-use crate::engine::view::Visitor;
+use crate::engine::view::{Columns, Visitor, is_plain, summed};
 use crate::planted::{self, Bug};
 use crate::store::StoreError;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 /// What a group comes to in one window.
 #[derive(Clone, Debug)]
@@ -227,6 +227,27 @@ impl Visitor for Walk<'_> {
     fn point(&mut self, point: &Point) -> ControlFlow<()> {
         let index = self.window_of(point.time);
         self.put(index, &Aggregate::of(self.kind, point, None));
+        ControlFlow::Continue(())
+    }
+    fn takes_points(&self, columns: &Columns) -> bool {
+        is_plain(self.kind, columns)
+    }
+
+    /// Plain ones window by window.
+    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
+        if !is_plain(self.kind, columns) {
+            return columns.points(range).try_for_each(|point| self.point(&point));
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let index = self.window_of(columns.time(at));
+            let in_window = self.windows[index..].first().filter(|_| index + 1 < self.windows.len());
+            let end = in_window.map_or(range.end, |window| columns.at_or_after(window.end).clamp(at + 1, range.end));
+            if let Some(sum) = summed(self.kind, columns, at..end, None) {
+                self.put(index, &sum);
+            }
+            at = end;
+        }
         ControlFlow::Continue(())
     }
 }

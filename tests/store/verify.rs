@@ -218,7 +218,9 @@ fn a_fold_file_has_nothing_beside_its_parts() -> Result<(), StoreError> {
     let whole = fs::read(&path).expect("it is there");
     let seal = Seal::read_at(&*RealDisk.open(&path, Open::Read).expect("it is there"), &path, 0)?;
     let [first, second] = seal.directories.map(|at| at as usize);
-    for (at, directories) in [(first, [16, 16]), (second, [0, 16]), (whole.len() - 128, [0, 0])] {
+    let between = first + seal.directory_bytes as usize;
+    let places = [(first, [16, 16]), (between, [0, 16]), (second, [0, 16]), (whole.len() - 128, [0, 0])];
+    for (at, directories) in places {
         let mut other = Seal { bytes: seal.bytes + 16, ..seal };
         (0..2).for_each(|copy| other.directories[copy] += directories[copy]);
         let mut bytes = [&whole[..at], &[0; 16], &whole[at..]].concat();
@@ -232,6 +234,17 @@ fn a_fold_file_has_nothing_beside_its_parts() -> Result<(), StoreError> {
             ControlFlow::Continue(())
         });
         assert!(found.len() == 1 && found[0].contains("its parts do not fill it"), "{at}: {found:?}");
+    }
+    for at in [between, second - 1] {
+        let mut bytes = whole.clone();
+        bytes[at] = 1;
+        fs::write(&path, &bytes).expect("it can be written");
+        let mut found = Vec::new();
+        store.verify(&mut |_, damage| {
+            found.extend(damage.map(|damage| damage.to_string()));
+            ControlFlow::Continue(())
+        });
+        assert!(found.len() == 1 && found[0].contains("not only zeros"), "{at}: {found:?}");
     }
     Ok(())
 }

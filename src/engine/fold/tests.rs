@@ -194,7 +194,7 @@ async fn a_metric_made_again_meanwhile_takes_nothing_over() {
     let component = name().component();
     let labels: Labels = vec!["a".into()].into();
     let dirty = Dirty {
-        components: BTreeMap::from([(component.clone(), BTreeSet::from([(name(), labels)]))]),
+        components: BTreeMap::from([(component.clone(), HashMap::from([(1, (name(), labels))]))]),
         ..Dirty::default()
     };
     let through = before[&component].position;

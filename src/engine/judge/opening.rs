@@ -40,8 +40,7 @@ pub(super) fn judge(
     if opening.is_some() {
         // The first point is the one the opening must suit.
         let first = series.and_then(|s| s.root.as_ref()).and_then(|root| root.sum).map(|sum| sum.first_time);
-        let keys = first.map(|first| (Time(first.0 - 1), None, (0, 0))).into_iter().collect();
-        found.checks.push(Check { key: key.clone(), keys, appended: false });
+        found.checks.extend(first.map(|first| Check::Opening(key.clone(), first)));
     }
     found.deed = Deed::Opening(key, opening);
     Ok(found)

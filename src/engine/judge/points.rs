@@ -24,7 +24,7 @@ pub(super) fn judge(
     let mut found = Finding { added: mode == Mode::Add, ..Finding::default() };
     let mut deeds = Vec::new();
     let mut next_series = component.next_series;
-    for write in writes {
+    for (place, write) in writes.iter().enumerate() {
         found.counts[0] += write.points.len() as u64;
         let Some(metric) = component.metrics.get(&write.metric) else {
             let what = FaultKind::MetricNotFound(write.metric.clone());
@@ -40,10 +40,18 @@ pub(super) fn judge(
             |s| s.id,
         );
         let key = SeriesKey { metric: write.metric.clone(), metric_id: metric.id, id, labels: write.labels.clone() };
-        let there = rows_of(metric, series, &times_of(write), around.loader)?;
-        let changes = changes(there, mode, write, &mut found.counts, &mut found.faults);
+        let all_are_new = is_after(series, write.points[0].time) && series.is_none_or(|s| s.lost.is_empty());
+        let changes = if all_are_new {
+            write.points.iter().map(|point| (point.time, Some(*point))).collect()
+        } else {
+            let there = rows_of(metric, series, &times_of(write), around.loader)?;
+            changes(there, mode, write, &mut found.counts, &mut found.faults)
+        };
         if !changes.is_empty() {
-            check_for(&mut found.checks, metric.definition().kind, series, write, &key, &changes);
+            if metric.definition().kind != Kind::Gauge {
+                let appended = is_after(series, changes[0].0);
+                found.checks.push(Check::Keys { deed: deeds.len(), write: Some(place), appended });
+            }
             deeds.push(SeriesDeed { key, changes });
         }
     }
@@ -51,6 +59,11 @@ pub(super) fn judge(
         found.deed = Deed::Points(deeds);
     }
     Ok(found)
+}
+
+/// Whether all that was ever kept of a series lies before a time.
+fn is_after(series: Option<&Arc<Series>>, time: Time) -> bool {
+    series.and_then(|s| s.root.as_ref()).is_none_or(|root| root.extent.last_key < time)
 }
 
 fn times_of(write: &SeriesWrite) -> Vec<Time> {
@@ -154,27 +167,4 @@ fn rows_at(
         }
     }
     Ok(())
-}
-
-/// What is to be looked at once the points are in: each changed key and its neighbours; nothing inside a run of
-/// points later than all others but the run itself, which costs a comparison a point.
-fn check_for(
-    checks: &mut Vec<Check>,
-    kind: Kind,
-    series: Option<&Arc<Series>>,
-    write: &SeriesWrite,
-    key: &SeriesKey,
-    changes: &[(Time, Option<Point>)],
-) {
-    if kind == Kind::Gauge {
-        return;
-    }
-    let last_key = series.and_then(|s| s.root.as_ref()).map(|root| root.extent.last_key);
-    let appended = last_key.is_none_or(|last| last < changes[0].0);
-    let origin = |time: Time| {
-        let at = write.points.partition_point(|p| p.time < time);
-        write.origin.of(at)
-    };
-    let keys = changes.iter().map(|(time, point)| (*time, *point, origin(*time))).collect();
-    checks.push(Check { key: key.clone(), keys, appended });
 }

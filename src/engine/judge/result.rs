@@ -4,29 +4,70 @@
 use crate::domain::definition::Kind;
 use crate::domain::point::{Opening, Point};
 use crate::domain::time::{Interval, Time};
-use crate::engine::batch::{Fault, FaultKind};
-use crate::engine::effect::{Around, SeriesKey};
+use crate::engine::batch::{Change, Fault, FaultKind, SeriesWrite};
+use crate::engine::effect::{Around, Deed, SeriesDeed, SeriesKey};
 use crate::engine::history::History;
 use crate::engine::lost::Whose;
 use crate::engine::state::{Component, Series};
+use crate::engine::tree::apply::KeyChange;
 use crate::engine::tree::walk::{NoPast, Walk};
 use crate::store::StoreError;
 
-/// Keys of one series that a batch changed, and where in the request that is said.
-pub(super) struct Check {
-    /// The series.
-    pub key: SeriesKey,
-    /// In order of time: what is there now (None: nothing), and where the request says so.
-    pub keys: Vec<(Time, Option<Point>, (u32, u32))>,
-    /// They are later than all others, so that each one's neighbour before is the one before it here.
-    pub appended: bool,
+/// What of a batch is to be looked at.
+pub(super) enum Check {
+    /// The changed keys of a series.
+    Keys {
+        /// Its place in the deed.
+        deed: usize,
+        /// Its place in the batch, whose origin says where each key stands; None: that has no place in the request.
+        write: Option<usize>,
+        /// They are later than all others, so that each one's neighbour before is the one before it here.
+        appended: bool,
+    },
+    /// The first point of a series that has an opening now.
+    Opening(SeriesKey, Time),
 }
 
-pub(super) fn check(component: &Component, checks: &[Check], around: &Around) -> Result<Vec<Fault>, StoreError> {
+/// The changed keys of one series.
+struct Keys<'a> {
+    /// In order of time: what is there now (None: nothing).
+    changes: &'a [KeyChange],
+    /// Where the request says so.
+    origin: Option<&'a SeriesWrite>,
+    appended: bool,
+}
+
+impl Keys<'_> {
+    /// Asked only of keys with a fault.
+    fn place(&self, time: Time) -> (u32, u32) {
+        self.origin.map_or((0, 0), |write| write.origin.of(write.points.partition_point(|point| point.time < time)))
+    }
+}
+
+pub(super) fn check(
+    component: &Component,
+    checks: &[Check],
+    deed: &Deed,
+    change: &Change,
+    around: &Around,
+) -> Result<Vec<Fault>, StoreError> {
+    let deeds: &[SeriesDeed] = if let Deed::Points(deeds) = deed { deeds } else { &[] };
+    let writes: &[SeriesWrite] = if let Change::Points { series, .. } = change { series } else { &[] };
     let mut faults = Vec::new();
     for check in checks {
-        let Some(metric) = component.metrics.get(&check.key.metric) else { continue };
-        let Some(series) = metric.series.get(&check.key.labels) else { continue };
+        let before_first;
+        let (key, keys) = match check {
+            Check::Keys { deed, write, appended } => {
+                let (deed, origin) = (&deeds[*deed], write.map(|write| &writes[write]));
+                (&deed.key, Keys { changes: &deed.changes, origin, appended: *appended })
+            }
+            Check::Opening(key, first) => {
+                before_first = [(Time(first.0 - 1), None)];
+                (key, Keys { changes: &before_first, origin: None, appended: false })
+            }
+        };
+        let Some(metric) = component.metrics.get(&key.metric) else { continue };
+        let Some(series) = metric.series.get(&key.labels) else { continue };
         let kind = metric.definition().kind;
         let empty = History::default();
         let walk = Walk {
@@ -40,7 +81,7 @@ pub(super) fn check(component: &Component, checks: &[Check], around: &Around) ->
             past: &NoPast,
         };
         let rule = Rule { kind, opening: series.opening() };
-        check_series(&rule, &walk, series, check, &mut faults)?;
+        check_series(&rule, &walk, series, &keys, &mut faults)?;
     }
     Ok(faults)
 }
@@ -49,17 +90,17 @@ fn check_series(
     rule: &Rule,
     walk: &Walk,
     series: &Series,
-    check: &Check,
+    keys: &Keys,
     faults: &mut Vec<Fault>,
 ) -> Result<(), StoreError> {
     let root = series.root.as_ref();
     let mut known_before: Option<Point> = None;
-    for (i, (time, point, at)) in check.keys.iter().enumerate() {
+    for (i, (time, point)) in keys.changes.iter().enumerate() {
         let mut tell = |what: Option<FaultKind>| {
-            faults.extend(what.map(|what| Fault { at: *at, labels: Some(series.labels.clone()), what }));
+            faults.extend(what.map(|what| Fault { at: keys.place(*time), labels: Some(series.labels.clone()), what }));
         };
         let before = match known_before {
-            Some(before) if check.appended => Some(before),
+            Some(before) if keys.appended => Some(before),
             _ => match walk.last_before(root, *time) {
                 // Whatever is lost before it, it suits.
                 Err(StoreError::Damaged { .. }) if suits_what_is_lost(rule, series, *time, point.as_ref()) => {
@@ -73,7 +114,7 @@ fn check_series(
             tell(rule.pair(before.as_ref(), point, point));
             known_before = Some(*point);
         }
-        if check.appended && i + 1 < check.keys.len() {
+        if keys.appended && i + 1 < keys.changes.len() {
             continue;
         }
         let later = Interval::new(time.next(), Time::MAX);
@@ -84,7 +125,7 @@ fn check_series(
             after => after?,
         };
         // A neighbour that the batch changed too tells of the pair itself.
-        let told = after.is_some_and(|after| check.keys[i + 1..].first().is_some_and(|next| next.0 == after.time));
+        let told = after.is_some_and(|after| keys.changes[i + 1..].first().is_some_and(|next| next.0 == after.time));
         if let (Some(after), false) = (after, told) {
             let left = point.or(before);
             if left.is_none() {

@@ -45,8 +45,7 @@ pub(super) fn judge(
         let key =
             SeriesKey { metric: name.clone(), metric_id: metric.id, id: series.id, labels: series.labels.clone() };
         if metric.definition().kind == Kind::Cumulative {
-            let keys = keys.iter().map(|time| (*time, None, (0, 0))).collect();
-            found.checks.push(Check { key: key.clone(), keys, appended: false });
+            found.checks.push(Check::Keys { deed: deeds.len(), write: None, appended: false });
         }
         deeds.push(SeriesDeed { key, changes: keys.into_iter().map(|time| (time, None)).collect() });
     }

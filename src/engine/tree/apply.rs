@@ -41,7 +41,7 @@ impl Apply<'_> {
     pub fn apply(&mut self, root: Option<&Entry>, changes: &[KeyChange]) -> Result<Option<Entry>, StoreError> {
         let mut entries = match root {
             Some(root) => self.change(root, changes)?,
-            None => self.leaves(self.merge(&Columns::default(), changes), None, true),
+            None => self.new_leaves(changes),
         };
         let appended = root.is_none_or(|root| changes[0].0 > root.extent.last_key);
         while entries.len() > 1 {
@@ -56,7 +56,7 @@ impl Apply<'_> {
             && entry.sum.is_some_and(|s| s.count >= self.settings.tail_points_min as u64);
         if appended && tail_stays {
             let mut entries = vec![entry.clone()];
-            entries.extend(self.leaves(self.merge(&Columns::default(), changes), None, true));
+            entries.extend(self.new_leaves(changes));
             return Ok(entries);
         }
         match self.loader.load(&entry.child)? {
@@ -71,7 +71,7 @@ impl Apply<'_> {
                     return Ok(self.extended(entry, &leaf, changes));
                 }
                 let merged = self.merge(&leaf.columns, changes);
-                Ok(self.leaves(merged, Some((entry.extent, changes)), appended))
+                Ok(self.leaves(merged, entry.extent, changes, appended))
             }
             Body::Node(children) => {
                 if let Some(super::child::Place::Node(id)) = entry.child.place() {
@@ -98,14 +98,19 @@ impl Apply<'_> {
 
     /// The points with the changes.
     fn merge(&self, points: &Columns, changes: &[KeyChange]) -> Columns {
-        let mut merged = Columns::with_capacity(points.len() + changes.len());
+        if points.times.last().is_none_or(|last| last < changes[0].0.0) {
+            let mut merged = points.with_room(changes.len());
+            merged.append(changes.iter().filter_map(|(_, point)| point.as_ref()), self.revision);
+            return merged;
+        }
+        let mut merged = Columns::default();
         let mut at = 0;
         for (time, point) in changes {
             let to = points.at_or_after(*time);
             if to > at {
                 merged.extend(points, at..to);
             }
-            at = to + usize::from(points.times.get(to) == Some(&time.0));
+            at = to + usize::from(points.times.get(to) == Some(time.0));
             if let Some(point) = point {
                 merged.push(&Row { point: *point, revision: self.revision });
             }
@@ -154,7 +159,7 @@ impl Apply<'_> {
             });
         }
         if !after.is_empty() {
-            entries.extend(self.leaves(self.merge(&Columns::default(), after), None, true));
+            entries.extend(self.new_leaves(after));
         }
         entries
     }
@@ -168,25 +173,28 @@ impl Apply<'_> {
         })
     }
 
-    /// Leaves of these points. `before`: the extent of the leaf they come from, and the changes; None: all are new.
-    /// `filled`: as full as can be, for points that come in order; else in halves.
-    fn leaves(&mut self, points: Columns, before: Option<(Extent, &[KeyChange])>, filled: bool) -> Vec<Entry> {
-        self.bytes_added += if before.is_none() { points.bytes() } else { 0 };
+    /// Leaves of points that come after all others, as full as can be.
+    fn new_leaves(&mut self, changes: &[KeyChange]) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for part in changes.chunks(self.settings.block_points_max) {
+            let mut points = Columns::default();
+            points.append(part.iter().filter_map(|(_, point)| point.as_ref()), self.revision);
+            // At least what they take once a point that follows no rule comes among them.
+            self.bytes_added += points.bytes().max(part.len() * 3 * size_of::<i64>());
+            entries.extend(own_extent(&points).map(|extent| self.leaf(extent, points)));
+        }
+        entries
+    }
+
+    /// Leaves of the points of a leaf and the changes. `filled`: as full as can be, for points that come in order; else in
+    /// halves.
+    fn leaves(&self, points: Columns, before: Extent, changes: &[KeyChange], filled: bool) -> Vec<Entry> {
         let max = self.settings.block_points_max;
         let pieces = points.len().div_ceil(max).max(1);
         let size = if filled { max } else { points.len().div_ceil(pieces).max(1) };
-        let whole = before.map(|(extent, changes)| match self.extent_of(changes) {
-            Some(changed) => extent.union(&changed),
-            None => extent,
-        });
+        let whole = self.extent_of(changes).map_or(before, |changed| before.union(&changed));
         if points.len() <= size {
-            let own = own_extent(&points);
-            let extent = match (whole, own) {
-                (Some(whole), _) => whole,
-                (None, Some(own)) => own,
-                (None, None) => return Vec::new(),
-            };
-            return vec![self.leaf(extent, points)];
+            return vec![self.leaf(whole, points)];
         }
         // Where a block is split, keys that hold no point now go with the piece they lie in.
         let mut entries: Vec<Entry> = Vec::with_capacity(pieces);
@@ -194,16 +202,14 @@ impl Apply<'_> {
         for i in 0..bounds.len() {
             let piece = points.slice(i * size..((i + 1) * size).min(points.len()));
             let mut extent = own_extent(&piece).expect("chunks are not empty");
-            if let Some(whole) = whole {
-                extent.first_key = if i == 0 { whole.first_key } else { extent.first_key };
-                extent.last_key = match bounds.get(i + 1) {
-                    // Up to the next piece: an emptied key between them is covered.
-                    Some(next) => Time(next.0 - 1),
-                    None => whole.last_key,
-                };
-                extent.lowest_revision = whole.lowest_revision;
-                extent.highest_revision = whole.highest_revision;
-            }
+            extent.first_key = if i == 0 { whole.first_key } else { extent.first_key };
+            extent.last_key = match bounds.get(i + 1) {
+                // Up to the next piece: an emptied key between them is covered.
+                Some(next) => Time(next.0 - 1),
+                None => whole.last_key,
+            };
+            extent.lowest_revision = whole.lowest_revision;
+            extent.highest_revision = whole.highest_revision;
             entries.push(self.leaf(extent, piece));
         }
         entries
@@ -229,10 +235,7 @@ fn node(kind: Kind, children: Vec<Entry>) -> Option<Entry> {
 }
 
 fn own_extent(points: &Columns) -> Option<Extent> {
-    Some(Extent {
-        first_key: Time(*points.times.first()?),
-        last_key: Time(*points.times.last()?),
-        lowest_revision: *points.revisions.iter().min()?,
-        highest_revision: *points.revisions.iter().max()?,
-    })
+    let (lowest_revision, highest_revision) = points.revisions.bounds()?;
+    let (first_key, last_key) = (Time(points.times.get(0)?), Time(points.times.last()?));
+    Some(Extent { first_key, last_key, lowest_revision, highest_revision })
 }

@@ -8,7 +8,7 @@ use crate::domain::calendar::Calendar;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
-use crate::engine::block::{CHUNK_POINTS, Leaf, Row};
+use crate::engine::block::{CHUNK_POINTS, Columns, Leaf, Row};
 use crate::engine::history::History;
 use crate::engine::lost::{self, Lost, Whose};
 use crate::engine::view::Visitor;
@@ -81,18 +81,46 @@ impl Walk<'_> {
                 go_on
             }
             Body::Leaf(leaf) if as_it_is => Ok(self.walk_leaf(&leaf, interval, visitor)),
-            Body::Leaf(leaf) => {
-                let past = match self.past.get(entry) {
-                    Some(past) => past,
-                    None => {
-                        let past = Arc::new(self.as_it_was(&leaf, &entry.extent)?);
-                        self.past.put(entry, &past);
-                        past
-                    }
-                };
-                Ok(self.walk_leaf(&past, interval, visitor))
+            Body::Leaf(leaf) => Ok(self.walk_leaf(&*self.past_of(entry, &leaf)?, interval, visitor)),
+        }
+    }
+
+    /// Time of the last point before `t` under `entry`. Opens only what holds it; adds nothing up.
+    fn last_time_before(&self, entry: &Entry, t: Time) -> Result<Option<Time>, StoreError> {
+        if t <= entry.extent.first_key || self.revision.is_some_and(|r| r < entry.extent.lowest_revision) {
+            return Ok(None);
+        }
+        let as_it_is = self.revision.is_none_or(|r| entry.extent.highest_revision <= r);
+        if as_it_is {
+            match &entry.sum {
+                Some(sum) if sum.last_time < t => return Ok(Some(sum.last_time)),
+                Some(sum) if sum.first_time < t => {}
+                _ => return Ok(None),
             }
         }
+        let last_of = |leaf: &Leaf| leaf.columns.at_or_after(t).checked_sub(1).map(|last| leaf.columns.time(last));
+        match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
+            Body::Leaf(leaf) if as_it_is => Ok(last_of(&leaf)),
+            Body::Leaf(leaf) => Ok(last_of(&*self.past_of(entry, &leaf)?)),
+            Body::Node(entries) => {
+                for child in entries.iter().rev() {
+                    if let Some(last) = self.last_time_before(child, t)? {
+                        return Ok(Some(last));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// A block as it was at the revision, made or remembered.
+    fn past_of(&self, entry: &Entry, leaf: &Leaf) -> Result<Arc<Leaf>, StoreError> {
+        if let Some(past) = self.past.get(entry) {
+            return Ok(past);
+        }
+        let past = Arc::new(self.as_it_was(leaf, &entry.extent)?);
+        self.past.put(entry, &past);
+        Ok(past)
     }
 
     /// A block as it was at the revision.
@@ -119,8 +147,8 @@ impl Walk<'_> {
     fn walk_leaf(&self, leaf: &Leaf, interval: &Interval, visitor: &mut dyn Visitor) -> ControlFlow<()> {
         let from = leaf.columns.at_or_after(interval.start);
         let to = leaf.columns.at_or_after(interval.end);
-        if to.saturating_sub(from) <= CHUNK_POINTS {
-            return each(leaf, from..to.max(from), visitor);
+        if to.saturating_sub(from) <= CHUNK_POINTS || visitor.takes_points(&leaf.columns) {
+            return visitor.points(&leaf.columns, from..to.max(from));
         }
         let chunks = leaf.chunks(self.kind, self.periods);
         let mut at = from;
@@ -128,16 +156,12 @@ impl Walk<'_> {
             let end = ((at / CHUNK_POINTS + 1) * CHUNK_POINTS).min(leaf.columns.len());
             let whole = at.is_multiple_of(CHUNK_POINTS) && end <= to;
             if !(whole && visitor.stretch(&chunks[at / CHUNK_POINTS])) {
-                each(leaf, at..end.min(to), visitor)?;
+                visitor.points(&leaf.columns, at..end.min(to))?;
             }
             at = end;
         }
         ControlFlow::Continue(())
     }
-}
-
-fn each(leaf: &Leaf, range: Range<usize>, visitor: &mut dyn Visitor) -> ControlFlow<()> {
-    leaf.columns.points(range).try_for_each(|point| visitor.point(&point))
 }
 
 /// Adds up everything it is shown.
@@ -151,6 +175,15 @@ impl Visitor for Sum<'_> {
 
     fn point(&mut self, point: &Point) -> ControlFlow<()> {
         self.0.add(point);
+        ControlFlow::Continue(())
+    }
+
+    fn takes_points(&self, columns: &Columns) -> bool {
+        self.0.is_plain(columns)
+    }
+
+    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
+        self.0.add_all(columns, range);
         ControlFlow::Continue(())
     }
 }
@@ -197,6 +230,17 @@ impl Visitor for Noting<'_> {
         self.ended_at = flow.is_break().then_some(point.time);
         flow
     }
+
+    fn takes_points(&self, columns: &Columns) -> bool {
+        self.visitor.takes_points(columns)
+    }
+
+    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
+        match self.visitor.takes_points(columns) {
+            true => self.visitor.points(columns, range),
+            false => columns.points(range).try_for_each(|point| self.point(&point)),
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -221,11 +265,6 @@ impl Walk<'_> {
     /// What the points of the interval come to.
     pub fn span(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
         self.check(&interval)?;
-        self.known(root, interval)
-    }
-
-    /// What the points of the interval that are known come to.
-    fn known(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
         let mut sum = Sum(crate::engine::block::Summing::new(self.kind, self.periods));
         if let Some(root) = root {
             let _ = self.walk(root, &interval, &mut sum)?;
@@ -242,11 +281,11 @@ impl Walk<'_> {
 
     /// The last point before `t`.
     pub fn last_before(&self, root: Option<&Entry>, t: Time) -> Result<Option<Point>, StoreError> {
-        let Some(sum) = self.known(root, Interval::new(Time::MIN, t))? else {
-            self.check(&Interval::new(Time::MIN, t))?;
-            return Ok(None);
-        };
-        self.check(&Interval::new(sum.last_time, t))?;
-        self.first(root, Interval::new(sum.last_time, sum.last_time.next()))
+        let last = root.map_or(Ok(None), |root| self.last_time_before(root, t))?;
+        self.check(&Interval::new(last.unwrap_or(Time::MIN), t))?;
+        match last {
+            Some(last) => self.first(root, Interval::new(last, last.next())),
+            None => Ok(None),
+        }
     }
 }

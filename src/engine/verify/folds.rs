@@ -238,7 +238,7 @@ fn check_extent(extent: &Extent, columns: &block::Columns) -> Fault {
     let keys = extent.first_key.0..=extent.last_key.0;
     let revisions = extent.lowest_revision..=extent.highest_revision;
     let inside =
-        columns.times.iter().all(|t| keys.contains(t)) && columns.revisions.iter().all(|r| revisions.contains(r));
+        columns.times.iter().all(|t| keys.contains(&t)) && columns.revisions.iter().all(|r| revisions.contains(&r));
     fault(!inside, "it holds points outside the range that is said of it")
 }
 

@@ -119,7 +119,8 @@ pub async fn total(
         ..Default::default()
     };
     let answer = client.get_total(request).await.expect("a total").into_inner();
-    answer.totals[0].total.as_deref().expect("a figure").parse().expect("a number")
+    // Before the first point there is no figure.
+    answer.totals[0].total.as_deref().map_or(0, |total| total.parse().expect("a number"))
 }
 
 /// When thresholds were reached.

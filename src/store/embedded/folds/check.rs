@@ -1,6 +1,9 @@
-//! Every byte of a fold file: both seals, both copies of the directory, every frame, and that there is nothing else.
+//! Every byte of a fold file: both seals, both copies of the directory, every frame, the zeros between the copies, and that there is
+//! nothing else.
 
-use super::file::{FRAME_HEAD_BYTES, Range, SEAL_BYTES, Seal, Spot, frame_head, read_directory};
+use super::file::{
+    BETWEEN_DIRECTORIES_BYTES, FRAME_HEAD_BYTES, Range, SEAL_BYTES, Seal, Spot, frame_head, read_directory,
+};
 use crate::disk::DiskFile;
 use crate::store::embedded::failed::{damaged, failed};
 use crate::store::{Checked, StoreError};
@@ -55,10 +58,24 @@ impl Check<'_> {
             self.frame(number, spot, crc, each)?;
             at += FRAME_HEAD_BYTES as u64 + u64::from(spot.bytes);
         }
-        let ends = at == seal.directories[0]
-            && at + seal.directory_bytes == seal.directories[1]
-            && at + 2 * seal.directory_bytes + SEAL_BYTES as u64 == length;
-        if ends { Continue(()) } else { each(0, Some(damaged(self.path, at, "its parts do not fill it"))) }
+        let [first, second] = seal.directories;
+        let between = first + seal.directory_bytes;
+        let ends = at == first
+            && [between, between + BETWEEN_DIRECTORIES_BYTES as u64].contains(&second)
+            && second + seal.directory_bytes + SEAL_BYTES as u64 == length;
+        if !ends {
+            return each(0, Some(damaged(self.path, at, "its parts do not fill it")));
+        }
+        self.zeros(between, (second - between) as usize, each)
+    }
+
+    fn zeros(&self, start: u64, bytes: usize, each: &mut Checked) -> Go {
+        let mut found = vec![0; bytes];
+        if let Err(error) = self.file.read_at(&mut found, start).map_err(failed("read", self.path)) {
+            return each(0, Some(error));
+        }
+        let differs = || damaged(self.path, start, "there are not only zeros between the directories");
+        each(bytes as u64, found.iter().any(|byte| *byte != 0).then(differs))
     }
 
     /// A good seal, where one is.

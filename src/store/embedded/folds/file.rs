@@ -27,7 +27,8 @@
 //!  12   4  CRC-32 of bytes 0 to 11
 //!  16   L  its bytes
 //!
-//! directory, twice:
+//! directory, twice, with 4,096 bytes of zeros between (the first files had none), so that one bad sector of a disk
+//! does not take both:
 //!   0   4  number of components
 //!       then for each: 1 length, its name
 //!       then for each frame:
@@ -61,6 +62,8 @@ use std::path::Path;
 
 /// The length of a seal.
 pub const SEAL_BYTES: usize = 128;
+/// Zeros between the copies of the directory.
+pub const BETWEEN_DIRECTORIES_BYTES: usize = 4_096;
 /// What stands before a frame's bytes.
 pub const FRAME_HEAD_BYTES: usize = 16;
 /// What a line of the directory takes beside its summary.

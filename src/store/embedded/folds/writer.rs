@@ -1,7 +1,7 @@
 //! A fold file being written: frames in big pieces, then the directory twice, then its name.
 
 use super::Folds;
-use super::file::{Directory, FRAME_HEAD_BYTES, Range, SEAL_BYTES, Seal, Spot, frame_head};
+use super::file::{BETWEEN_DIRECTORIES_BYTES, Directory, FRAME_HEAD_BYTES, Range, SEAL_BYTES, Seal, Spot, frame_head};
 use super::fold::{Fold, Kept};
 use crate::disk::{DiskFile, Open};
 use crate::planted::{self, Bug};
@@ -67,20 +67,22 @@ impl Writer {
     fn put_directories(&mut self) -> Result<Seal, StoreError> {
         let directory = self.directory.encode();
         let first = self.offset();
+        let second = first + (directory.len() + BETWEEN_DIRECTORIES_BYTES) as u64;
         let seal = Seal {
             store: self.folds.store,
             range: self.range,
             frames: self.frames,
             left_out: self.frames as usize > self.kept.len(),
-            directories: [first, first + directory.len() as u64],
+            directories: [first, second],
             directory_bytes: directory.len() as u64,
             directory_crc: crc32fast::hash(&directory),
-            bytes: first + 2 * directory.len() as u64 + SEAL_BYTES as u64,
+            bytes: second + (directory.len() + SEAL_BYTES) as u64,
         };
-        for _copy in 0..2 {
-            self.piece.extend_from_slice(&directory);
-            self.write_piece()?;
-        }
+        self.piece.extend_from_slice(&directory);
+        self.piece.resize(self.piece.len() + BETWEEN_DIRECTORIES_BYTES, 0);
+        self.write_piece()?;
+        self.piece.extend_from_slice(&directory);
+        self.write_piece()?;
         self.piece.extend_from_slice(&seal.encode());
         self.write_piece()?;
         self.file.write_at(&seal.encode(), 0).map_err(failed("write", &self.path))?;

@@ -1,0 +1,289 @@
+//! Numbers of a block's points, one each. Times are mostly even, revisions mostly the same: such a column is two numbers
+//! however long it is, and costs nothing to make, copy or unpack.
+
+use std::ops::Range;
+
+/// A column of numbers. Equal where it holds the same numbers, however it holds them.
+#[derive(Clone, Debug)]
+pub enum Column {
+    /// `first`, `first + step`, and so on (wrapping).
+    Even {
+        /// The first number.
+        first: i64,
+        /// From each to the next.
+        step: i64,
+        /// How many.
+        count: usize,
+    },
+    /// Any numbers.
+    Each(Vec<i64>),
+}
+
+impl Default for Column {
+    fn default() -> Column {
+        Column::of(0, 0)
+    }
+}
+
+impl PartialEq for Column {
+    fn eq(&self, other: &Column) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Column {}
+
+impl From<Vec<i64>> for Column {
+    fn from(numbers: Vec<i64>) -> Column {
+        match even(&numbers) {
+            Some(column) => column,
+            None => Column::Each(numbers),
+        }
+    }
+}
+
+/// The numbers as an even column, where they are even.
+fn even(numbers: &[i64]) -> Option<Column> {
+    let first = numbers.first().copied().unwrap_or(0);
+    let step = numbers.get(1).map_or(0, |second| second.wrapping_sub(first));
+    let is_even = numbers.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step);
+    is_even.then_some(Column::Even { first, step, count: numbers.len() })
+}
+
+impl Column {
+    /// The same number so often.
+    pub fn of(number: i64, count: usize) -> Column {
+        Column::Even { first: number, step: 0, count }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Column::Even { count, .. } => *count,
+            Column::Each(numbers) => numbers.len(),
+        }
+    }
+
+    /// The `i`th number; beyond the last there is none to be asked for.
+    pub fn at(&self, i: usize) -> i64 {
+        match self {
+            Column::Even { first, step, count } => {
+                debug_assert!(i < *count, "there are {count}");
+                first.wrapping_add(step.wrapping_mul(i as i64))
+            }
+            Column::Each(numbers) => numbers[i],
+        }
+    }
+
+    /// The `i`th number.
+    pub fn get(&self, i: usize) -> Option<i64> {
+        (i < self.len()).then(|| self.at(i))
+    }
+
+    /// The last number.
+    pub fn last(&self) -> Option<i64> {
+        self.get(self.len().wrapping_sub(1))
+    }
+
+    /// All numbers.
+    pub fn iter(&self) -> impl Iterator<Item = i64> + Clone + '_ {
+        (0..self.len()).map(|i| self.at(i))
+    }
+
+    /// Whether each is 0.
+    pub fn is_zero(&self) -> bool {
+        match self {
+            Column::Even { first, step, count } => *count == 0 || *first == 0 && (*step == 0 || *count == 1),
+            Column::Each(numbers) => numbers.iter().all(|number| *number == 0),
+        }
+    }
+
+    /// Lowest and highest; None where there is none.
+    pub fn bounds(&self) -> Option<(i64, i64)> {
+        match self {
+            Column::Even { count: 0, .. } => None,
+            Column::Even { first, step: 0, .. } => Some((*first, *first)),
+            _ => Some((self.iter().min()?, self.iter().max()?)),
+        }
+    }
+
+    /// The same, with room for so many more.
+    pub fn with_room(&self, more: usize) -> Column {
+        match self {
+            Column::Even { .. } => self.clone(),
+            Column::Each(_) => Column::Each(self.listed(more)),
+        }
+    }
+
+    /// One more.
+    pub fn push(&mut self, number: i64) {
+        match self {
+            Column::Even { first, step, count } => {
+                match count {
+                    0 => (*first, *step) = (number, 0),
+                    1 => *step = number.wrapping_sub(*first),
+                    _ if first.wrapping_add(step.wrapping_mul(*count as i64)) != number => {
+                        let mut numbers = self.listed(1);
+                        numbers.push(number);
+                        *self = Column::Each(numbers);
+                        return;
+                    }
+                    _ => {}
+                }
+                *count += 1;
+            }
+            Column::Each(numbers) => numbers.push(number),
+        }
+    }
+
+    /// The numbers of a range of another column, after these.
+    pub fn extend(&mut self, other: &Column, range: Range<usize>) {
+        let part = match other {
+            Column::Even { first, step, .. } => {
+                let first = first.wrapping_add(step.wrapping_mul(range.start as i64));
+                Column::Even { first, step: *step, count: range.len() }
+            }
+            Column::Each(numbers) if matches!(self, Column::Each(_)) => {
+                let Column::Each(own) = self else { unreachable!("it was just looked at") };
+                return own.extend_from_slice(&numbers[range]);
+            }
+            Column::Each(numbers) => match even(&numbers[range.clone()]) {
+                Some(part) => part,
+                None => {
+                    let mut all = self.listed(range.len());
+                    all.extend_from_slice(&numbers[range]);
+                    *self = Column::Each(all);
+                    return;
+                }
+            },
+        };
+        self.extend_evenly(&part);
+    }
+
+    fn extend_evenly(&mut self, part: &Column) {
+        let (Column::Even { count: more, .. }, Some(next)) = (part, part.get(0)) else { return };
+        // The first two say whether all go on evenly.
+        self.push(next);
+        let Some(second) = part.get(1) else { return };
+        self.push(second);
+        match self {
+            Column::Even { step, count, .. } if *step == second.wrapping_sub(next) => *count += more - 2,
+            Column::Even { .. } => {
+                let mut all = self.listed(more - 2);
+                all.extend(part.iter().skip(2));
+                *self = Column::Each(all);
+            }
+            Column::Each(numbers) => numbers.extend(part.iter().skip(2)),
+        }
+    }
+
+    /// Its numbers one by one, with room for more.
+    fn listed(&self, more: usize) -> Vec<i64> {
+        let mut numbers = Vec::with_capacity(self.len() + more);
+        match self {
+            Column::Each(listed) => numbers.extend_from_slice(listed),
+            Column::Even { .. } => numbers.extend(self.iter()),
+        }
+        numbers
+    }
+
+    /// Index of the first number at or above `bound`, in a column that ascends.
+    pub fn at_or_above(&self, bound: i64) -> usize {
+        match self {
+            Column::Each(numbers) => numbers.partition_point(|number| *number < bound),
+            Column::Even { first, step, count } if *step > 0 && *count > 1 => {
+                let below = (i128::from(bound) - i128::from(*first)).max(0);
+                let step = i128::from(*step);
+                usize::try_from((below + step - 1) / step).map_or(*count, |i| i.min(*count))
+            }
+            Column::Even { first, count, .. } => {
+                if *first < bound {
+                    *count
+                } else {
+                    0
+                }
+            }
+        }
+    }
+
+    /// Whether each is above the one before.
+    pub fn ascends(&self) -> bool {
+        match self {
+            Column::Each(numbers) => numbers.windows(2).all(|pair| pair[0] < pair[1]),
+            Column::Even { first, step, count } => {
+                let last = i128::from(*first) + i128::from(*step) * (*count).saturating_sub(1) as i128;
+                *count < 2 || *step > 0 && last <= i128::from(i64::MAX)
+            }
+        }
+    }
+
+    /// Bytes in memory beside itself.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Column::Even { .. } => 0,
+            Column::Each(numbers) => numbers.capacity() * size_of::<i64>(),
+        }
+    }
+}
+
+impl FromIterator<i64> for Column {
+    fn from_iter<I: IntoIterator<Item = i64>>(numbers: I) -> Column {
+        Column::from(numbers.into_iter().collect::<Vec<i64>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    /// Even stretches of any step, and numbers between them: what is held either way.
+    fn numbers() -> impl Strategy<Value = Vec<i64>> {
+        let stretch = (any::<i64>(), prop_oneof![Just(0i64), -3i64..=3, any::<i64>()], 0usize..6);
+        vec(stretch, 0..4).prop_map(|stretches| {
+            let one = |(first, step, count): &(i64, i64, usize)| -> Vec<i64> {
+                (0..*count as i64).map(|i| first.wrapping_add(step.wrapping_mul(i))).collect()
+            };
+            stretches.iter().flat_map(one).collect()
+        })
+    }
+
+    proptest! {
+        /// A column is the list that it stands for, whatever is done to both.
+        #[test]
+        fn it_is_a_list(first in numbers(), then in numbers(), pushed in numbers(), from in 0usize..20, to in 0usize..20) {
+            let range = from.min(to).min(then.len())..from.max(to).min(then.len());
+            let (mut column, mut list) = (Column::from(first.clone()), first);
+            column.extend(&Column::from(then.clone()), range.clone());
+            list.extend_from_slice(&then[range.clone()]);
+            column.extend(&Column::Each(then.clone()), range.clone());
+            list.extend_from_slice(&then[range]);
+            for number in pushed {
+                column.push(number);
+                list.push(number);
+            }
+            prop_assert_eq!(column.iter().collect::<Vec<_>>(), &list[..]);
+            prop_assert_eq!(&column, &Column::Each(list.clone()));
+            prop_assert_eq!((column.len(), column.last()), (list.len(), list.last().copied()));
+            prop_assert_eq!(column.is_zero(), list.iter().all(|number| *number == 0));
+            prop_assert_eq!(column.bounds(), list.iter().min().copied().zip(list.iter().max().copied()));
+            prop_assert_eq!(column.ascends(), list.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert_eq!(column.get(list.len()), None);
+        }
+
+        /// Of columns that ascend: where a number would stand.
+        #[test]
+        fn it_is_searched_as_a_list(first in -50i64..50, step in 1i64..9, count in 0usize..20, odd in any::<bool>(), bound in -60i64..200) {
+            let mut list: Vec<i64> = (0..count as i64).map(|i| first + step * i).collect();
+            if odd {
+                list.push(1_000);
+            }
+            let column = Column::from(list.clone());
+            prop_assert!(column.ascends());
+            for bound in [bound, i64::MIN, i64::MAX] {
+                prop_assert_eq!(column.at_or_above(bound), list.partition_point(|number| *number < bound));
+            }
+        }
+    }
+}
