@@ -8,6 +8,7 @@ mod index_fails;
 mod lost;
 mod old_version;
 mod planted;
+mod refused;
 mod story;
 mod sweep;
 mod told;
