@@ -63,9 +63,9 @@ pub const QUESTION_SERIES_MAX: usize = 1_000_000;
 /// Gaps of single series that are held before they are put together.
 pub const GAPS_HELD_MAX: usize = 1_000_000;
 /// Points that a milestone search in a sum of series merges at once.
-pub const MERGE_POINTS_MAX: usize = 65_536;
-/// The same for each of very many series.
-pub const MERGE_POINTS_PER_SERIES: usize = 64;
+pub const MERGE_POINTS_MAX: usize = 4_096;
+/// The same for each of very many series: about as many as take as long to merge as it takes to see what a series comes to.
+pub const MERGE_POINTS_PER_SERIES: usize = 16;
 /// Points that one milestone search in a sum of series merges in all.
 pub const QUESTION_MERGED_POINTS_MAX: u64 = 100_000_000;
 /// The longest stretch whose pace an estimate uses: 365 days.

@@ -271,7 +271,8 @@ pub fn unpack(bytes: &[u8]) -> Result<Columns, Undecodable> {
 
 fn unpack_column(reader: &mut Reader, form: u8, differences: bool, count: usize) -> Result<Column, Undecodable> {
     match form {
-        EVEN => Ok(Column::Even { first: reader.signed()?, step: reader.signed()?, count }),
+        EVEN => Column::evenly(reader.signed()?, reader.signed()?, count)
+            .ok_or(Undecodable::Form("numbers that do not fit")),
         VARINTS if count > reader.0.len() => Err(Undecodable::Form("a column of too many numbers")),
         VARINTS => {
             let mut before = 0i64;

@@ -262,14 +262,7 @@ impl MetricView {
             };
             let is_there = view.opening.is_some()
                 || series.lost.iter().any(|lost| lost.wrote(self.reading.revision))
-                || match view.first_from(Time::MIN) {
-                    // Points were taken back, and perhaps not all: one that lies elsewhere tells.
-                    Err(error @ StoreError::Damaged { .. }) => match view.last_before(Time::MAX) {
-                        Ok(Some(_)) => true,
-                        _ => return Err(error),
-                    },
-                    first => first?.is_some(),
-                };
+                || view.has_points()?;
             if is_there {
                 found.push(view);
             }
@@ -279,6 +272,21 @@ impl MetricView {
 }
 
 impl SeriesView {
+    /// Whether there is a point. Mostly the root says it.
+    fn has_points(&self) -> Result<bool, StoreError> {
+        if let Some(known) = self.walk().has_points(self.series.root.as_ref()) {
+            return Ok(known);
+        }
+        match self.first_from(Time::MIN) {
+            // Points were taken back, and perhaps not all: one that lies elsewhere tells.
+            Err(error @ StoreError::Damaged { .. }) => match self.last_before(Time::MAX) {
+                Ok(Some(_)) => Ok(true),
+                _ => Err(error),
+            },
+            first => Ok(first?.is_some()),
+        }
+    }
+
     fn walk(&self) -> Walk<'_> {
         Walk {
             kind: self.definition.kind,

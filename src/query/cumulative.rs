@@ -34,12 +34,11 @@ impl Totals {
             && let Some(restart) = windows.restart_before(start.next())
         {
             // What the first window goes on from: nothing, where it begins at the restart.
-            let before = Interval::new(restart, start);
-            let flow = group.flow(before)?;
+            let flow = group.flow(Interval::new(restart, start))?;
             totals.total = (flow.steps > 0).then_some(flow.sum);
             totals.latest_end = Time::MIN;
             if group.kind == Kind::Delta {
-                totals.latest_end = group.latest_end(before)?.unwrap_or(Time::MIN);
+                totals.latest_end = flow.latest_end.unwrap_or(Time::MIN);
             }
         }
         Ok(totals)

@@ -41,13 +41,20 @@ impl Group {
 
     /// The total at `at` (None: of everything).
     pub(super) fn total(&self, at: Option<Time>) -> Result<Option<i128>, StoreError> {
-        let mut total = None;
+        Ok(self.until(at)?.0)
+    }
+
+    /// The total at `at` (None: of everything), and the latest end of a point that counts in it.
+    pub(super) fn until(&self, at: Option<Time>) -> Result<(Option<i128>, Option<Time>), StoreError> {
+        let (mut total, mut latest_end) = (None, None);
         for ledger in &self.ledgers {
-            if let Some(more) = ledger.total(at)? {
+            let (more, end) = ledger.until(at)?;
+            if let Some(more) = more {
                 total = Some(total.unwrap_or(0) + more);
             }
+            latest_end = latest_end.max(end);
         }
-        Ok(total)
+        Ok((total, latest_end))
     }
 
     /// What happened in `[start, end)`, openings left out.
@@ -58,17 +65,9 @@ impl Group {
             all.sum += flow.sum;
             all.steps += flow.steps;
             all.points += flow.points;
+            all.latest_end = all.latest_end.max(flow.latest_end);
         }
         Ok(all)
-    }
-
-    /// The latest end of a DELTA period that counts in `[start, end)`.
-    pub(super) fn latest_end(&self, window: Interval) -> Result<Option<Time>, StoreError> {
-        let mut latest = None;
-        for ledger in &self.ledgers {
-            latest = latest.max(ledger.series().span(window)?.map(|found| found.last_end));
-        }
-        Ok(latest)
     }
 
     /// Time of the first point or opening.

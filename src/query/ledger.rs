@@ -45,6 +45,8 @@ pub(super) struct Flow {
     pub(super) steps: u64,
     /// Points, with or without a step.
     pub(super) points: u64,
+    /// The latest end of a point; None: there is none.
+    pub(super) latest_end: Option<Time>,
 }
 
 /// What a stretch of points adds to a total, its first report's share included.
@@ -161,7 +163,8 @@ impl Ledger {
     /// What happened in `[start, end)`, openings left out. O(log n).
     pub(super) fn flow(&self, window: Interval) -> Result<Flow, StoreError> {
         let Some(found) = self.series.span(Ledger::counted(self.kind, window))? else { return Ok(Flow::default()) };
-        let flow = Flow { sum: found.sum, steps: found.count, points: found.count };
+        let latest_end = Some(found.last_end);
+        let flow = Flow { sum: found.sum, steps: found.count, points: found.count, latest_end };
         if self.kind != Kind::Cumulative {
             return Ok(flow);
         }
@@ -171,14 +174,15 @@ impl Ledger {
         })
     }
 
-    /// The total at `at` (None: of everything); None until something was counted. O(log n).
-    pub(super) fn total(&self, at: Option<Time>) -> Result<Option<i128>, StoreError> {
+    /// The total at `at` (None: of everything), None until something was counted; and the latest end of a point that
+    /// counts in it. O(log n).
+    pub(super) fn until(&self, at: Option<Time>) -> Result<(Option<i128>, Option<Time>), StoreError> {
         let flow = self.flow(Interval::new(Time::MIN, at.unwrap_or(Time::MAX)))?;
         let opening = self.opening()?.filter(|(time, _)| at.is_none_or(|at| *time <= at));
         if opening.is_none() && flow.steps == 0 {
-            return Ok(None);
+            return Ok((None, flow.latest_end));
         }
-        Ok(Some(opening.map_or(0, |(_, value)| i128::from(value)) + flow.sum))
+        Ok((Some(opening.map_or(0, |(_, value)| i128::from(value)) + flow.sum), flow.latest_end))
     }
 
     /// What the points at these times add to a total; an implied opening is among it, one that was set is not.

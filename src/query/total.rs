@@ -8,7 +8,7 @@ use super::page::Position;
 use super::plan::TotalPlan;
 use super::range::figure_bytes;
 use crate::domain::definition::Kind;
-use crate::domain::time::{Interval, Time};
+use crate::domain::time::Time;
 use crate::store::StoreError;
 
 /// Answers a page of the plan.
@@ -50,11 +50,8 @@ pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
 }
 
 fn row(group: &Group, at: Option<Time>) -> Result<TotalRow, StoreError> {
-    let mut marks = Vec::new();
-    if let (Kind::Delta, Some(at)) = (group.kind, at)
-        && group.latest_end(Interval::new(Time::MIN, at))?.is_some_and(|end| end > at)
-    {
-        marks.push(Mark::MidPeriod);
-    }
-    Ok(TotalRow { group: group.key.clone(), total: group.total(at)?, marks })
+    let (total, latest_end) = group.until(at)?;
+    let mid_period = group.kind == Kind::Delta && at.is_some_and(|at| latest_end.is_some_and(|end| end > at));
+    let marks = if mid_period { vec![Mark::MidPeriod] } else { Vec::new() };
+    Ok(TotalRow { group: group.key.clone(), total, marks })
 }

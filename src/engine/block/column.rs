@@ -6,7 +6,7 @@ use std::ops::Range;
 /// A column of numbers. Equal where it holds the same numbers, however it holds them.
 #[derive(Clone, Debug)]
 pub enum Column {
-    /// `first`, `first + step`, and so on (wrapping).
+    /// `first`, `first + step`, and so on; all of them fit (made by `evenly` only).
     Even {
         /// The first number.
         first: i64,
@@ -45,8 +45,8 @@ impl From<Vec<i64>> for Column {
 /// The numbers as an even column, where they are even.
 fn even(numbers: &[i64]) -> Option<Column> {
     let first = numbers.first().copied().unwrap_or(0);
-    let step = numbers.get(1).map_or(0, |second| second.wrapping_sub(first));
-    let is_even = numbers.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == step);
+    let step = numbers.get(1).map_or(Some(0), |second| second.checked_sub(first))?;
+    let is_even = numbers.windows(2).all(|pair| pair[1].checked_sub(pair[0]) == Some(step));
     is_even.then_some(Column::Even { first, step, count: numbers.len() })
 }
 
@@ -54,6 +54,12 @@ impl Column {
     /// The same number so often.
     pub fn of(number: i64, count: usize) -> Column {
         Column::Even { first: number, step: 0, count }
+    }
+
+    /// `first`, `first + step`, and so on; None where one of them does not fit.
+    pub fn evenly(first: i64, step: i64, count: usize) -> Option<Column> {
+        let last = i128::from(first) + i128::from(step) * count.saturating_sub(1) as i128;
+        i64::try_from(last).is_ok().then_some(Column::Even { first, step, count })
     }
 
     /// How many.
@@ -69,6 +75,7 @@ impl Column {
         match self {
             Column::Even { first, step, count } => {
                 debug_assert!(i < *count, "there are {count}");
+                // The number fits; what is multiplied on the way to it may not.
                 first.wrapping_add(step.wrapping_mul(i as i64))
             }
             Column::Each(numbers) => numbers[i],
@@ -117,23 +124,23 @@ impl Column {
 
     /// One more.
     pub fn push(&mut self, number: i64) {
-        match self {
+        let longer = match self {
+            Column::Each(numbers) => return numbers.push(number),
+            Column::Even { count: 0, .. } => Some((number, 0)),
+            Column::Even { first, count: 1, .. } => number.checked_sub(*first).map(|step| (*first, step)),
             Column::Even { first, step, count } => {
-                match count {
-                    0 => (*first, *step) = (number, 0),
-                    1 => *step = number.wrapping_sub(*first),
-                    _ if first.wrapping_add(step.wrapping_mul(*count as i64)) != number => {
-                        let mut numbers = self.listed(1);
-                        numbers.push(number);
-                        *self = Column::Each(numbers);
-                        return;
-                    }
-                    _ => {}
-                }
-                *count += 1;
+                let next = i128::from(*first) + i128::from(*step) * *count as i128;
+                (next == i128::from(number)).then_some((*first, *step))
             }
-            Column::Each(numbers) => numbers.push(number),
-        }
+        };
+        *self = match longer {
+            Some((first, step)) => Column::Even { first, step, count: self.len() + 1 },
+            None => {
+                let mut numbers = self.listed(1);
+                numbers.push(number);
+                Column::Each(numbers)
+            }
+        };
     }
 
     /// The numbers of a range of another column, after these.
@@ -167,7 +174,7 @@ impl Column {
         let Some(second) = part.get(1) else { return };
         self.push(second);
         match self {
-            Column::Even { step, count, .. } if *step == second.wrapping_sub(next) => *count += more - 2,
+            Column::Even { step, count, .. } if second.checked_sub(next) == Some(*step) => *count += more - 2,
             Column::Even { .. } => {
                 let mut all = self.listed(more - 2);
                 all.extend(part.iter().skip(2));
@@ -210,10 +217,7 @@ impl Column {
     pub fn ascends(&self) -> bool {
         match self {
             Column::Each(numbers) => numbers.windows(2).all(|pair| pair[0] < pair[1]),
-            Column::Even { first, step, count } => {
-                let last = i128::from(*first) + i128::from(*step) * (*count).saturating_sub(1) as i128;
-                *count < 2 || *step > 0 && last <= i128::from(i64::MAX)
-            }
+            Column::Even { step, count, .. } => *count < 2 || *step > 0,
         }
     }
 

@@ -60,7 +60,7 @@ impl Walk<'_> {
         if self.revision.is_some_and(|r| r < entry.extent.lowest_revision) {
             return go_on;
         }
-        let as_it_is = self.revision.is_none_or(|r| entry.extent.highest_revision <= r);
+        let as_it_is = self.is_as_it_is(entry);
         if as_it_is {
             let Some(sum) = &entry.sum else { return go_on };
             if sum.last_time < interval.start || interval.end <= sum.first_time {
@@ -85,32 +85,48 @@ impl Walk<'_> {
         }
     }
 
-    /// Time of the last point before `t` under `entry`. Opens only what holds it; adds nothing up.
-    fn last_time_before(&self, entry: &Entry, t: Time) -> Result<Option<Time>, StoreError> {
-        if t <= entry.extent.first_key || self.revision.is_some_and(|r| r < entry.extent.lowest_revision) {
+    /// Time of the nearest point on a side of a time under `entry`. Opens only what holds it; adds nothing up.
+    fn nearest(&self, entry: &Entry, side: Side) -> Result<Option<Time>, StoreError> {
+        if !side.reaches(entry.extent.first_key, entry.extent.last_key)
+            || self.revision.is_some_and(|r| r < entry.extent.lowest_revision)
+        {
             return Ok(None);
         }
-        let as_it_is = self.revision.is_none_or(|r| entry.extent.highest_revision <= r);
+        let as_it_is = self.is_as_it_is(entry);
         if as_it_is {
             match &entry.sum {
-                Some(sum) if sum.last_time < t => return Ok(Some(sum.last_time)),
-                Some(sum) if sum.first_time < t => {}
+                Some(sum) if side.reaches(sum.first_time, sum.last_time) => {
+                    if let Some(end) = side.end_of(sum) {
+                        return Ok(Some(end));
+                    }
+                }
                 _ => return Ok(None),
             }
         }
-        let last_of = |leaf: &Leaf| leaf.columns.at_or_after(t).checked_sub(1).map(|last| leaf.columns.time(last));
         match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
-            Body::Leaf(leaf) if as_it_is => Ok(last_of(&leaf)),
-            Body::Leaf(leaf) => Ok(last_of(&*self.past_of(entry, &leaf)?)),
+            Body::Leaf(leaf) if as_it_is => Ok(side.nearest_of(&leaf.columns)),
+            Body::Leaf(leaf) => Ok(side.nearest_of(&self.past_of(entry, &leaf)?.columns)),
             Body::Node(entries) => {
-                for child in entries.iter().rev() {
-                    if let Some(last) = self.last_time_before(child, t)? {
-                        return Ok(Some(last));
+                for i in 0..entries.len() {
+                    let child = if let Side::Before(_) = side { entries.len() - 1 - i } else { i };
+                    if let Some(nearest) = self.nearest(&entries[child], side)? {
+                        return Ok(Some(nearest));
                     }
                 }
                 Ok(None)
             }
         }
+    }
+
+    /// Whether nothing under `entry` is later than the revision.
+    fn is_as_it_is(&self, entry: &Entry) -> bool {
+        self.revision.is_none_or(|r| entry.extent.highest_revision <= r)
+    }
+
+    /// Whether there is a point, where the root says it.
+    pub fn has_points(&self, root: Option<&Entry>) -> Option<bool> {
+        let said = self.lost.is_empty() && root.is_none_or(|root| self.is_as_it_is(root));
+        said.then_some(root.is_some_and(|root| root.sum.is_some()))
     }
 
     /// A block as it was at the revision, made or remembered.
@@ -188,7 +204,7 @@ impl Visitor for Sum<'_> {
     }
 }
 
-/// Stops at the first point.
+/// Takes the point that it is shown.
 #[derive(Default)]
 pub struct First(pub Option<Point>);
 
@@ -200,6 +216,40 @@ impl Visitor for First {
     fn point(&mut self, point: &Point) -> ControlFlow<()> {
         self.0 = Some(*point);
         ControlFlow::Break(())
+    }
+}
+
+/// A side of a time.
+#[derive(Clone, Copy)]
+enum Side {
+    Before(Time),
+    /// The time itself is among it.
+    From(Time),
+}
+
+impl Side {
+    /// Whether something from `first` to `last` is on it.
+    fn reaches(self, first: Time, last: Time) -> bool {
+        match self {
+            Side::Before(t) => first < t,
+            Side::From(t) => t <= last,
+        }
+    }
+
+    /// The end that is nearest to the time, of what lies wholly on this side.
+    fn end_of(self, sum: &Aggregate) -> Option<Time> {
+        match self {
+            Side::Before(t) => (sum.last_time < t).then_some(sum.last_time),
+            Side::From(t) => (t <= sum.first_time).then_some(sum.first_time),
+        }
+    }
+
+    fn nearest_of(self, columns: &Columns) -> Option<Time> {
+        let i = match self {
+            Side::Before(t) => columns.at_or_after(t).checked_sub(1)?,
+            Side::From(t) => columns.at_or_after(t),
+        };
+        columns.times.get(i).map(Time)
     }
 }
 
@@ -274,18 +324,24 @@ impl Walk<'_> {
 
     /// The first point of the interval.
     pub fn first(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<Point>, StoreError> {
+        let first = root.map_or(Ok(None), |root| self.nearest(root, Side::From(interval.start)))?;
+        let first = first.filter(|first| *first < interval.end);
+        self.check(&Interval::new(interval.start, first.unwrap_or(interval.end)))?;
+        self.at(root, first)
+    }
+
+    /// The point of a time, where there is one.
+    fn at(&self, root: Option<&Entry>, time: Option<Time>) -> Result<Option<Point>, StoreError> {
+        let Some(time) = time else { return Ok(None) };
         let mut first = First::default();
-        self.visit(root, interval, &mut first)?;
+        self.visit(root, Interval::new(time, time.next()), &mut first)?;
         Ok(first.0)
     }
 
     /// The last point before `t`.
     pub fn last_before(&self, root: Option<&Entry>, t: Time) -> Result<Option<Point>, StoreError> {
-        let last = root.map_or(Ok(None), |root| self.last_time_before(root, t))?;
+        let last = root.map_or(Ok(None), |root| self.nearest(root, Side::Before(t)))?;
         self.check(&Interval::new(last.unwrap_or(Time::MIN), t))?;
-        match last {
-            Some(last) => self.first(root, Interval::new(last, last.next())),
-            None => Ok(None),
-        }
+        self.at(root, last)
     }
 }

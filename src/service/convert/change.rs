@@ -112,7 +112,7 @@ pub fn opening(request: &SetOpeningBalanceRequest, metric: Option<&Definition>) 
         Some(At::Time(at)) => keep(time::time(at, || "time".to_owned()), &mut faults),
         Some(At::Date(date)) => keep(time::date(date, zone, || "date".to_owned()), &mut faults),
     };
-    let units = request.value.as_ref().and_then(|text| keep(value(text, metric, "value"), &mut faults));
+    let units = request.value.as_ref().and_then(|text| keep(value(text, metric, || "value".to_owned()), &mut faults));
     keep(reason(&request.note, "note"), &mut faults);
     faults.check()?;
     Ok(match (name, series) {

@@ -52,9 +52,9 @@ pub fn read(points: &[v1::Point], entry: u32, known: Option<&Known>, faults: &mu
 }
 
 /// A value, exact. `scale` None: the metric is not there, so only its form can be judged.
-pub fn value(text: &str, definition: Option<&Definition>, field: impl Into<String>) -> Result<i64, Fault> {
+pub fn value(text: &str, definition: Option<&Definition>, field: impl FnOnce() -> String) -> Result<i64, Fault> {
     if text.is_empty() {
-        return Err(required(field, "give decimal text as \"12.50\""));
+        return Err(required(field(), "give decimal text as \"12.50\""));
     }
     let scale = definition.map_or(9, |definition| definition.scale);
     decimal::parse(text, scale).or_else(|error| {
@@ -77,7 +77,7 @@ pub fn value(text: &str, definition: Option<&Definition>, field: impl Into<Strin
                 ),
             ),
         };
-        Err(Fault::new(reason, field, why).with("value", text).with("scale", scale))
+        Err(Fault::new(reason, field(), why).with("value", text).with("scale", scale))
     })
 }
 
@@ -95,7 +95,7 @@ fn check_without_definition(point: &v1::Point, entry: u32, number: u32, faults: 
         Some(End::EndDate(date)) => time::date(date, &utc, || field("end_date")),
     };
     let start = point.start_time.as_ref().map_or(Ok(Time::MIN), |at| time::time(at, || field("start_time")));
-    let value = value(&point.value, None, field("value")).map(|_| Time::MIN);
+    let value = value(&point.value, None, || field("value")).map(|_| Time::MIN);
     for (rank, checked) in (0u32..).zip([at, value, end, start]) {
         if let Err(fault) = checked {
             faults.push_at(point_place(entry, number, rank), || fault);
@@ -127,7 +127,7 @@ impl Reader<'_> {
         let time = self.keep(0, time);
         let default_end = time.map(|time| self.default_end(time, message));
         let default_end = default_end.and_then(|end| self.keep(0, end));
-        let value = value(&message.value, Some(self.definition), self.field("value"));
+        let value = value(&message.value, Some(self.definition), || self.field("value"));
         let value = self.keep(1, value);
         let end = self.end(message, time);
         let end = self.keep(2, end);
