@@ -204,9 +204,10 @@ async fn run(kind: Kind, steps: Vec<Step>) {
     let store = MemoryStore::new();
     let clock = Arc::new(ManualClock::at(Time(1_000 * HOUR)));
     let open = |store: &MemoryStore| {
-        Engine::open(Arc::new(store.reopen()) as Arc<dyn Store>, clock.clone(), small()).expect("it opens")
+        let handle: Arc<dyn Store> = Arc::new(store.reopen());
+        (Engine::open(handle.clone(), clock.clone(), small()).expect("it opens"), Arc::downgrade(&handle))
     };
-    let mut engine = open(&store);
+    let (mut engine, mut held) = open(&store);
     engine.write(batch(Change::Create(Box::new(definition(kind))))).await.expect("made");
     let mut past: Past = vec![BTreeMap::new(), BTreeMap::new()];
     for step in steps {
@@ -241,11 +242,15 @@ async fn run(kind: Kind, steps: Vec<Step>) {
             Step::Fold => engine.fold().await.expect("folded"),
             Step::Reopen => {
                 engine.close().await.expect("closed");
-                engine = open(&store);
+                (engine, held) = open(&store);
             }
             Step::Lose => {
                 drop(engine);
-                engine = open(&store);
+                // A process that is gone does nothing more: neither may what it left in the background.
+                while held.strong_count() > 0 {
+                    std::thread::yield_now();
+                }
+                (engine, held) = open(&store);
             }
         }
         check_view(&engine, &past, past.len() as i64 - 1, kind).await;
