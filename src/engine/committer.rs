@@ -276,7 +276,7 @@ impl Committer {
             group.dirty.ids.push((batch.component.clone(), memo.fingerprint, remembered));
             group.remembered.push(memo.fingerprint);
         }
-        group.dirty.note(&judged.effect, &batch.component);
+        group.dirty.note(&judged.effect, &component);
         working.insert(batch.component.clone(), Arc::new(judged.next));
         Ok(judged.ack)
     }

@@ -45,9 +45,9 @@ pub struct Dirty {
 }
 
 impl Dirty {
-    /// What an effect touches.
-    pub fn note(&mut self, effect: &Effect, component: &ComponentName) {
-        let touched = self.components.entry(component.clone()).or_default();
+    /// What an effect on a component, as it was before, touches.
+    pub fn note(&mut self, effect: &Effect, component: &Component) {
+        let touched = self.components.entry(component.name.clone()).or_default();
         match &effect.deed {
             Deed::Points(series) => {
                 for SeriesDeed { key, .. } in series {
@@ -57,7 +57,13 @@ impl Dirty {
             Deed::Opening(key, _) => {
                 touched.insert(key.id, (key.metric.clone(), key.labels.clone()));
             }
-            Deed::Nothing | Deed::Define(..) | Deed::Delete(..) => {}
+            // The index's pages are to say no more of its series.
+            Deed::Delete(id, definition) => {
+                let metric = component.metrics.get(&definition.name).filter(|metric| metric.id == *id);
+                let series = metric.into_iter().flat_map(|metric| metric.series.values());
+                touched.extend(series.map(|s| (s.id, (definition.name.clone(), s.labels.clone()))));
+            }
+            Deed::Nothing | Deed::Define(..) => {}
         }
     }
 
@@ -165,7 +171,7 @@ impl Fold {
             index_error: None,
         };
         let touched = self.touched();
-        for (component, series) in &touched {
+        for (component, series, _) in &touched {
             writing.component(component, series, &mut done)?;
         }
         if !planted::is(Bug::ForgetIdsInFold) {
@@ -184,21 +190,22 @@ impl Fold {
     }
 
     /// What changed, in order: series that are asked for together lie together.
-    fn touched(&self) -> Vec<(&Component, BTreeSet<(MetricName, Labels)>)> {
+    fn touched(&self) -> Vec<Touched<'_>> {
         let there = |(name, series): (&_, &HashMap<u64, (MetricName, Labels)>)| {
-            Some((&**self.state.get(name)?, series.values().cloned().collect()))
+            let pages = series.keys().map(|id| pages::page_of(*id)).collect();
+            Some((&**self.state.get(name)?, series.values().cloned().collect(), pages))
         };
         self.dirty.components.iter().filter_map(there).collect()
     }
 }
 
-fn write_index(
-    touched: &[(&Component, BTreeSet<(MetricName, Labels)>)],
-    loader: &Loader,
-    done: &Done,
-) -> Result<(), StoreError> {
+/// A component, its series that changed, and the numbers of the index's pages that say something of these: of series that
+/// are gone too.
+type Touched<'a> = (&'a Component, BTreeSet<(MetricName, Labels)>, BTreeSet<u64>);
+
+fn write_index(touched: &[Touched<'_>], loader: &Loader, done: &Done) -> Result<(), StoreError> {
     let mut index = IndexWriter::new(loader);
-    for (component, touched) in touched {
+    for (component, touched, pages) in touched {
         for (metric, labels) in touched {
             if let Some(series) = component.metrics.get(metric).and_then(|m| m.series.get(labels))
                 && let Some(root) = &series.root
@@ -208,7 +215,7 @@ fn write_index(
         }
         let of_component = done.series.iter().filter(|s| s.component == component.name);
         let newer: HashMap<u64, &Vec<Run>> = of_component.map(|s| (s.id, &s.runs)).collect();
-        index.pages(component, touched, &|id| newer.get(&id).copied())?;
+        index.pages(component, pages, &|id| newer.get(&id).copied())?;
     }
     Ok(())
 }

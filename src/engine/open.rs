@@ -22,7 +22,7 @@ use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::time::Time;
 use crate::store::{FrameRef, IndexState, Line, Position, StoreError};
 use imbl::OrdMap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// What opening found.
@@ -238,18 +238,22 @@ impl Building {
             return Ok(self.component);
         }
         let names: HashMap<MetricId, _> = self.component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
-        let mut touched = std::collections::BTreeSet::new();
+        let mut pages = BTreeSet::new();
         let mut index = IndexWriter::new(loader);
         for (id, building) in std::mem::take(&mut self.series) {
             // Series without a record, or of a metric that is gone, are of deleted metrics.
             let Some((record, root, runs)) = building.finish(settings, &names, &self.component) else { continue };
-            let Some(name) = names.get(&record.metric) else { continue };
+            let Some(name) = names.get(&record.metric) else {
+                // A page that still says something of them: earlier versions left it.
+                pages.insert(pages::page_of(id));
+                continue;
+            };
             if !trusted {
                 if let Some(root) = &root {
                     index.tree(root)?;
                 }
                 // Without points too: of some series there is only an opening, or a past.
-                touched.insert((name.clone(), record.labels.clone()));
+                pages.insert(pages::page_of(id));
             }
             let metric = self.component.metrics.get_mut(name).expect("names are of the component's metrics");
             let series = Series {
@@ -269,9 +273,7 @@ impl Building {
                 Arc::make_mut(metric).stored_changes = changes;
             }
         }
-        if !trusted {
-            index.pages(&self.component, &touched, &|_| None)?;
-        }
+        index.pages(&self.component, &pages, &|_| None)?;
         self.component.position = folded;
         self.component.stored_catalog = self.component.catalog.len();
         self.component.stored_batches = self.component.batches.len();

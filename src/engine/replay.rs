@@ -108,6 +108,7 @@ impl<'a> Replay<'a> {
         if self.given_up {
             self.note_skipped(&component, &effect);
         }
+        self.opened.dirty.note(&effect, &component);
         let mut around = Around {
             settings: self.settings,
             loader: self.loader,
@@ -122,7 +123,6 @@ impl<'a> Replay<'a> {
             applied => applied?,
         }
         self.opened.memtable_bytes += around.bytes_added;
-        self.opened.dirty.note(&effect, &record.component);
         self.remember(&record.component, &effect, record);
         self.put(position, component, record)
     }

@@ -285,6 +285,16 @@ proptest! {
     }
 }
 
+/// Nodes that were replaced are removed, and a page of the index went on naming them where the metric was deleted before
+/// the fold: the index could not be written anew.
+#[tokio::test]
+async fn the_index_says_nothing_of_a_metric_that_was_changed_and_deleted() {
+    let set = |hour, value| Step::Set(1, 0, vec![(hour, value)], None);
+    let many = Step::Set(1, 0, (0..9).map(|hour| (hour, 1)).collect(), None);
+    run(vec![many, Step::Close, set(0, 2), set(20, 3), Step::MakeAgain(1), Step::Sweep, Step::Leave, Step::Sweep])
+        .await;
+}
+
 /// Steady writing by count, with corrections and request ids: every fold writes all series' records and last blocks
 /// anew. What is on the disk is soon a small multiple of what lives, and stays so.
 #[tokio::test]

@@ -2,8 +2,6 @@
 //! than one by one, and for every batch it is looked whether the disk has room.
 
 use super::pages;
-use crate::domain::name::MetricName;
-use crate::domain::point::Labels;
 use crate::engine::codec::Writer;
 use crate::engine::history::Run;
 use crate::engine::state::Component;
@@ -49,15 +47,15 @@ impl<'a> IndexWriter<'a> {
         Ok(Place::Node(id))
     }
 
-    /// The pages of the series that were touched, behind all nodes; see [`pages::write`].
+    /// Pages by their numbers, behind all nodes; see [`pages::write`].
     pub fn pages<'r>(
         &mut self,
         component: &Component,
-        touched: &BTreeSet<(MetricName, Labels)>,
+        pages: &BTreeSet<u64>,
         runs: &dyn Fn(u64) -> Option<&'r Vec<Run>>,
     ) -> Result<(), StoreError> {
         self.write()?;
-        pages::write(component, touched, runs, &mut self.entries);
+        pages::write(component, pages, runs, &mut self.entries);
         self.write()
     }
 

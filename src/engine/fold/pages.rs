@@ -6,8 +6,7 @@
 //! ```
 
 use super::frames::{SeriesRecord, read_series_head, write_series_head};
-use crate::domain::name::{ComponentName, MetricName};
-use crate::domain::point::Labels;
+use crate::domain::name::ComponentName;
 use crate::engine::batch::MetricId;
 use crate::engine::codec::{Reader, Undecodable, Writer};
 use crate::engine::history::Run;
@@ -39,32 +38,37 @@ pub fn component_of(key: &[u8]) -> Option<ComponentName> {
     ComponentName::parse(std::str::from_utf8(name).ok()?)
 }
 
-/// Writes the pages of the series that were touched. Their roots are stored. `runs`: a series' runs where they
-/// are newer than the state's.
+/// The number of the page that says something of a series.
+pub fn page_of(series: u64) -> u64 {
+    series / SERIES_A_PAGE
+}
+
+/// Writes pages by their numbers; the roots of their series are stored. One without series is removed. `runs`: a series'
+/// runs where they are newer than the state's.
 pub fn write<'a>(
     component: &Component,
-    touched: &BTreeSet<(MetricName, Labels)>,
+    numbers: &BTreeSet<u64>,
     runs: &dyn Fn(u64) -> Option<&'a Vec<Run>>,
     entries: &mut Vec<IndexEntry>,
 ) {
-    let metric_of = |name| component.metrics.get(name);
-    let ids = touched.iter().filter_map(|(name, labels)| Some(metric_of(name)?.series.get(labels)?.id));
-    let dirty: BTreeSet<u64> = ids.map(|id| id / SERIES_A_PAGE).collect();
-    if dirty.is_empty() {
+    if numbers.is_empty() {
         return;
     }
-    let mut pages: BTreeMap<u64, Vec<(MetricId, &Series)>> = BTreeMap::new();
+    let mut pages: BTreeMap<u64, Vec<(MetricId, &Series)>> = numbers.iter().map(|n| (*n, Vec::new())).collect();
     for metric in component.metrics.values() {
         for series in metric.series.values() {
-            let page = series.id / SERIES_A_PAGE;
             // A series whose root is not stored yet is of a later fold, which will write the page again.
             let stored = series.root.as_ref().is_none_or(|root| root.child.place().is_some());
-            if stored && dirty.contains(&page) {
-                pages.entry(page).or_default().push((metric.id, series));
+            if stored && let Some(page) = pages.get_mut(&page_of(series.id)) {
+                page.push((metric.id, series));
             }
         }
     }
     for (page, series) in pages {
+        if series.is_empty() {
+            entries.push((key(&component.name, page), None));
+            continue;
+        }
         let mut out = Writer::default();
         out.byte(FORMAT);
         out.unsigned(series.len() as u64);
