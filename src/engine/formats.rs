@@ -13,7 +13,7 @@ use super::history::{History, Run, pack_run, unpack_run};
 use super::state::{Component, Series};
 use super::tree::Entry;
 use super::tree::child::{Place, read_entries, write_entries, write_entry};
-use super::tree::write_summary;
+use super::tree::summary::write_summary;
 use crate::domain::name::ComponentName;
 use crate::store::{FoldWriter, FrameRef, Line, Position, StoreError};
 

@@ -9,8 +9,9 @@ use crate::engine::Settings;
 use crate::engine::batch::{Batch, Change, Mode, Origin, Retraction, SeriesWrite};
 use crate::engine::codec::{Reader, Writer};
 use crate::engine::fold::frames::{self, FrameKind};
+use crate::engine::tree::Entry;
 use crate::engine::tree::child::{read_entries, write_entries};
-use crate::engine::tree::{Entry, write_summary};
+use crate::engine::tree::summary::write_summary;
 use crate::store::memory::MemoryStore;
 use crate::store::{Line, Store};
 
