@@ -57,11 +57,15 @@ pub enum Bug {
     SweepUnderViews,
     /// The sweep takes a page for dead of which one record is.
     SweepLivingPage,
+    /// What a page of series that was given up may have touched is served.
+    ServeTouched,
+    /// Request ids that were given up are taken for new ones.
+    ForgetLostIds,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 25] = [
+    pub const ALL: [Bug; 27] = [
         Bug::SkipSync,
         Bug::AcknowledgeBeforeSync,
         Bug::TrimTooEarly,
@@ -87,6 +91,8 @@ impl Bug {
         Bug::RemoveBeforeWriting,
         Bug::SweepUnderViews,
         Bug::SweepLivingPage,
+        Bug::ServeTouched,
+        Bug::ForgetLostIds,
     ];
 }
 

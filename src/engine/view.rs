@@ -188,8 +188,8 @@ impl View {
         self.evaluate_time
     }
 
-    /// The last revision recorded at or before `t`; 0 where there is none. For `ListChanges`.
-    pub fn revision_at(&self, t: Time) -> i64 {
+    /// The last revision recorded at or before `t`; 0 where there is none. For `ListChanges`. Refused where that is lost.
+    pub fn revision_at(&self, t: Time) -> Result<i64, StoreError> {
         self.component.revision_at(t)
     }
 

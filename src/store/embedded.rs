@@ -288,6 +288,10 @@ impl Store for EmbeddedStore {
         self.folds.frame_bytes(line, at)
     }
 
+    fn frame_length(&self, at: FrameRef) -> u64 {
+        self.folds.frame_length(at)
+    }
+
     fn write_anew(&self, fold: Position, each: &mut EachAnew) -> Result<bool, StoreError> {
         // The reserve is kept for folds: this can be tried again.
         self.folds.write_anew(fold, each)

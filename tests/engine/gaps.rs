@@ -169,7 +169,7 @@ impl Damaged {
                     let is_in = |r: &&InLog| r.component == loss.of && (first..=last).contains(&r.revision);
                     named.extend(self.records.iter().filter(is_in).map(|r| r.position));
                 }
-                Touched::All(_) | Touched::Keys(..) | Touched::Nothing => {}
+                Touched::All(_) | Touched::Keys(..) | Touched::Catalogue | Touched::Ids(_) | Touched::Nothing => {}
             }
         }
         (whole, named)

@@ -55,6 +55,10 @@ impl Store for NoIndex {
         self.0.fold_bytes()
     }
 
+    fn frame_length(&self, at: FrameRef) -> u64 {
+        self.0.frame_length(at)
+    }
+
     fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64 {
         self.0.frame_bytes(line, at)
     }

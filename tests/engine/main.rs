@@ -7,6 +7,7 @@ mod growth;
 mod index_fails;
 mod lost;
 mod old_version;
+mod own_frames;
 mod planted;
 mod refused;
 mod story;

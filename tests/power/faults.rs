@@ -39,6 +39,7 @@ fn fails_at(scene: &Scene, at: u64, fault: Fault, seed: u64, figures: &mut Figur
             machine.check_restored();
         }
         Found::Repaired => machine.check_repaired(),
+        Found::GivenUp => machine.check_given_up(),
     }
     figures.add(&machine.figures);
     came

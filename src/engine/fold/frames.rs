@@ -1,7 +1,7 @@
 //! The frames of a fold file: what the engine keeps in them, and what their directory lines say, byte by byte.
 //!
-//! Every frame starts with a format byte: 2 for pages of series and components, which in format 1 did not say what is
-//! lost (see `lost`), 1 for others. A line's summary is enough to rebuild the index without reading
+//! Every frame starts with a format byte: 3 for pages of series and components, which in format 1 did not say what is
+//! lost (see `lost`) and in 2 not what of it was given up for good, 1 for others. A frame without bytes was given up. A line's summary is enough to rebuild the index without reading
 //! the frame, but for pages of small series, which hold their points.
 //!
 //! ```text
@@ -119,7 +119,7 @@ pub fn read_run_line(summary: &[u8]) -> Result<(u64, Time, Time, bool), Undecoda
 }
 
 /// The format of pages of series and of components.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// Records of series, some to a frame.
 pub struct SeriesPage {
@@ -339,6 +339,17 @@ pub struct ComponentRecord {
     pub lost: Vec<LostMetric>,
 }
 
+/// What a component's line says: its revision.
+pub fn read_component_line(summary: &[u8]) -> Result<i64, Undecodable> {
+    Reader(summary).signed()
+}
+
+/// Whether a component's frame of this length can say of its catalogue that something changed, or was lost: its three
+/// numbers and two counts of nothing have at most 23 bytes beside the revision's, any change or loss some 35 more.
+pub fn may_tell_of_catalogue(summary: &[u8], bytes: u64) -> bool {
+    bytes > 23 + summary.len() as u64
+}
+
 /// As `put_component` wrote it.
 pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
     let mut reader = Reader(bytes);
@@ -357,6 +368,19 @@ pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
     let lost = if format == 1 { Vec::new() } else { read_lost_metrics(&mut reader)? };
     reader.end()?;
     Ok(ComponentRecord { revision, next_metric, next_series, catalog, lost })
+}
+
+/// What a line of batches says: the first revision, and how many.
+pub fn read_batches_line(summary: &[u8]) -> Result<(i64, i64), Undecodable> {
+    let mut reader = Reader(summary);
+    let mut number = || i64::try_from(reader.unsigned()?).map_err(|_| Undecodable::Form("not a revision"));
+    Ok((number()?, number()?))
+}
+
+/// What lines of blocks and runs begin with: metric and series.
+pub fn read_whose(summary: &[u8]) -> Result<(MetricId, u64), Undecodable> {
+    let mut reader = Reader(summary);
+    Ok((MetricId(reader.unsigned()?), reader.unsigned()?))
 }
 
 /// Facts of revisions in a row.

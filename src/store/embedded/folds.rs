@@ -15,7 +15,7 @@ use crate::store::embedded::sync_names;
 use crate::store::{Anew, Checked, EachAnew, FoldWriter, FrameRef, Line, Position, StoreError};
 use bytes::Bytes;
 use check::Check;
-use file::{FRAME_HEAD_BYTES, LINE_BYTES, Range};
+use file::{FRAME_HEAD_BYTES, LINE_BYTES, Range, Spot};
 use fold::Fold;
 use handles::Handles;
 use std::collections::{BTreeMap, BTreeSet};
@@ -201,9 +201,18 @@ impl Folds {
         })
     }
 
+    /// See [`crate::store::Store::frame_length`].
+    pub fn frame_length(&self, at: FrameRef) -> u64 {
+        self.spot(at).map_or(0, |spot| u64::from(spot.bytes))
+    }
+
+    fn spot(&self, at: FrameRef) -> Option<Spot> {
+        self.live().get(&at.fold).and_then(|fold| fold.spot(at.number))
+    }
+
     /// See [`crate::store::Store::frame_bytes`]: its head, its bytes, and its line, twice.
     pub fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64 {
-        let spot = self.live().get(&at.fold).and_then(|fold| fold.spot(at.number));
+        let spot = self.spot(at);
         let lines = 2 * (LINE_BYTES + line.summary.len());
         spot.map_or(0, |spot| (FRAME_HEAD_BYTES + lines) as u64 + u64::from(spot.bytes))
     }

@@ -30,6 +30,8 @@ pub enum Found {
     Restored,
     /// A store without what was lost.
     Repaired,
+    /// A store in which what may be touched is refused.
+    GivenUp,
 }
 
 const SCENE: Scene =
@@ -138,7 +140,7 @@ const WRITES: [Scene; 13] = [
     Scene { name: "a segment of its own", done: |m, _| m.send(large()), ..SCENE },
 ];
 
-const KEEPS: [Scene; 9] = [
+const KEEPS: [Scene; 10] = [
     Scene { name: "fold", before: opened, done: |m, _| m.fold(), ..SCENE },
     Scene { name: "a second fold, which trims", done: |m, _| m.fold(), ..SCENE },
     Scene {
@@ -185,6 +187,17 @@ const KEEPS: [Scene; 9] = [
         },
         done: |m, _| m.repair(),
         found: Found::Repaired,
+        ..SCENE
+    },
+    Scene {
+        name: "repair of a component's own frames",
+        before: |m, b| {
+            folded(m, b);
+            assert!(m.fold() && some(m, b, 6) && m.fold() && some(m, b, 3));
+            m.damage_own_frames();
+        },
+        done: |m, _| m.repair(),
+        found: Found::GivenUp,
         ..SCENE
     },
 ];
