@@ -1,6 +1,7 @@
 //! Numbers of a block's points, one each. Times are mostly even, revisions mostly the same: such a column is two numbers
 //! however long it is, and costs nothing to make, copy or unpack.
 
+use crate::planted::{self, Bug};
 use std::ops::Range;
 
 /// A column of numbers. Equal where it holds the same numbers, however it holds them.
@@ -130,7 +131,9 @@ impl Column {
             Column::Even { first, count: 1, .. } => number.checked_sub(*first).map(|step| (*first, step)),
             Column::Even { first, step, count } => {
                 let next = i128::from(*first) + i128::from(*step) * *count as i128;
-                (next == i128::from(number)).then_some((*first, *step))
+                let is_next =
+                    next == i128::from(number) || planted::is(Bug::UnevenColumn) && next + 1 == i128::from(number);
+                is_next.then_some((*first, *step))
             }
         };
         *self = match longer {
