@@ -16,14 +16,14 @@ use super::repair::Loss;
 use super::replay::{Missing, Replay};
 use super::standing::Standing;
 use super::state::{Component, Metric, Series, StoredChanges};
-use super::torn::Torn;
+use super::torn::{Marked, Torn};
 use super::tree::Entry;
 use super::tree::apply::nodes;
 use super::tree::child::{Child, Loader, Place};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::Labels;
 use crate::domain::time::Time;
-use crate::store::{Damage, FrameRef, IndexState, Line, Position, StoreError};
+use crate::store::{Damage, FrameRef, Gap, IndexState, Line, Position, StoreError};
 use imbl::OrdMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -48,6 +48,10 @@ pub struct Opened {
     pub damaged: Option<StoreError>,
     /// What of fold files cannot be read beside blocks and runs, in a store that is opened to be repaired.
     pub torn: Vec<Loss>,
+    /// What is put there in the place of fold files that cannot be read, by the last position that they cover.
+    pub lines: BTreeMap<Position, Vec<Line>>,
+    /// The last of these files.
+    pub hole: Option<Gap>,
     /// Revisions that are missing there.
     pub missing: Vec<Missing>,
     /// There too: metrics whose making is missing, and the first revision in which something is lost because of it.
@@ -100,10 +104,12 @@ pub fn open(
     let repairs = unreadable == Unreadable::Repaired;
     // Whoever repairs looks at every page, so that none is given up that holds what nothing else does.
     let trusted = store.index_state() == IndexState::Trusted(folded) && !repairs;
+    let gaps: Vec<Gap> = store.gaps().into_iter().filter(|gap| gap.first <= gap.last && gap.last <= folded).collect();
+    let new = |name: &ComponentName| Building::new(name, repairs.then_some(&gaps[..]));
     let mut building: BTreeMap<ComponentName, Building> = BTreeMap::new();
     let ids_from = dedup::oldest(now, settings.request_id_nanos_min);
     for (line, at) in &lines {
-        let part = building.entry(line.component.clone()).or_insert_with(|| Building::new(&line.component, repairs));
+        let part = building.entry(line.component.clone()).or_insert_with(|| new(&line.component));
         let taken = part.take(line, *at, loader, trusted, ids_from);
         part.bear(taken)?;
     }
@@ -115,12 +121,17 @@ pub fn open(
     let mut ids = RequestIds::new(settings.request_ids_max, settings.request_id_nanos_min);
     read_ids(&mut building, loader, &mut ids)?;
     let (mut state, mut dirty, mut torn) = (State::new(), Dirty::default(), Vec::new());
+    let mut lines: BTreeMap<Position, Vec<Line>> = gaps.iter().map(|gap| (gap.last, Vec::new())).collect();
+    let told = are_told(&gaps, &mut building);
+    let mut open_ended = Vec::new();
     for (name, part) in building {
-        let (component, losses) = part.finish(loader, settings, trusted, folded)?;
-        if !losses.is_empty() {
+        let (component, marked) = part.finish(loader, settings, (trusted, folded), (told, now))?;
+        if !marked.losses.is_empty() {
             dirty.components.insert(name.clone(), refused(&component));
-            torn.extend(losses);
+            torn.extend(marked.losses);
         }
+        open_ended.extend(marked.is_open_ended.then(|| name.clone()));
+        marked.lines.into_iter().for_each(|(last, line)| lines.entry(last).or_default().push(line));
         state.insert(name, Arc::new(component));
     }
     let mut opened = Opened {
@@ -133,14 +144,43 @@ pub fn open(
         memtable_bytes: 0,
         damaged: None,
         torn,
+        lines,
+        hole: gaps.last().cloned(),
         missing: Vec::new(),
         unmade: BTreeMap::new(),
     };
     opened.last_record_time =
         opened.state.values().filter_map(|c| c.batches.last()).map(|b| b.record_time).max().unwrap_or(Time::MIN);
     Replay::new(&mut opened, loader, settings, repairs).run()?;
+    open_ended.iter().for_each(|name| opened.pass_hole(name));
     opened.damaged = opened.state.values().find_map(|component| component.damaged.clone());
     Ok(opened)
+}
+
+impl Opened {
+    /// Revisions up to this one were in the last fold file that cannot be read: the file in its place says so.
+    pub fn lose_revisions(&mut self, component: &mut Component, last: i64) {
+        let Some(gap) = &self.hole else { return };
+        let (first, count) = (component.revision + 1, last - component.revision);
+        component.lose_facts(count, gap.damage.clone());
+        component.revision = last;
+        component.stored_batches = component.batches.len();
+        self.lines.entry(gap.last).or_default().push(frames::batches_line(&component.name, first, count));
+    }
+
+    /// The log does not say where a component goes on behind that file: behind as many revisions as it can have held, so
+    /// that none is used twice.
+    fn pass_hole(&mut self, name: &ComponentName) {
+        let (Some(gap), Some(there)) = (self.hole.clone(), self.state.get(name).cloned()) else { return };
+        if there.position > self.folded {
+            return;
+        }
+        let mut component = Component::clone(&there);
+        let last = component.revision + (gap.last.0 - gap.first.0 + 1) as i64;
+        self.lose_revisions(&mut component, last);
+        self.dirty.components.entry(name.clone()).or_default();
+        self.state.insert(name.clone(), Arc::new(component));
+    }
 }
 
 /// A component as its frames alone say, without log and index.
@@ -157,8 +197,7 @@ pub struct Rebuilt {
 pub fn rebuild(loader: &Loader, settings: &Settings, lines: &[(Line, FrameRef)]) -> BTreeMap<ComponentName, Rebuilt> {
     let mut parts: BTreeMap<ComponentName, (Building, bool)> = BTreeMap::new();
     for (line, at) in lines {
-        let part =
-            parts.entry(line.component.clone()).or_insert_with(|| (Building::new(&line.component, false), false));
+        let part = parts.entry(line.component.clone()).or_insert_with(|| (Building::new(&line.component, None), false));
         let taken = part.0.take(line, *at, loader, false, Time::MAX);
         part.1 |= taken.is_err();
     }
@@ -173,6 +212,15 @@ pub fn rebuild(loader: &Loader, settings: &Settings, lines: &[(Line, FrameRef)])
     parts.into_iter().map(whole).collect()
 }
 
+/// Whether every record of the one fold file that cannot be read is known to have made a revision of a component that has
+/// later ones: then it held nothing of others.
+fn are_told(gaps: &[Gap], building: &mut BTreeMap<ComponentName, Building>) -> bool {
+    let held: Vec<_> = building.values_mut().filter_map(|part| part.torn.as_mut()).map(Torn::pass).collect();
+    let [gap] = gaps else { return false };
+    let told: i64 = held.iter().filter_map(|held| held[0]).sum();
+    i64::try_from(gap.last.0 - gap.first.0 + 1) == Ok(told)
+}
+
 /// The series of which something was given up for good, by id.
 fn refused(component: &Component) -> HashMap<u64, (MetricName, Labels)> {
     let of = |(name, metric): (&MetricName, &Arc<Metric>)| {
@@ -183,14 +231,14 @@ fn refused(component: &Component) -> HashMap<u64, (MetricName, Labels)> {
 }
 
 impl Building {
-    fn new(name: &ComponentName, repairs: bool) -> Building {
+    fn new(name: &ComponentName, repairs: Option<&[Gap]>) -> Building {
         Building {
             component: Component::new(name.clone()),
             ids: Vec::new(),
             series: HashMap::new(),
             changes: BTreeMap::new(),
             damaged: None,
-            torn: repairs.then(Torn::default),
+            torn: repairs.map(Torn::new),
         }
     }
 
@@ -254,7 +302,14 @@ impl Building {
                 Err(_) => self.component.revision = frames::read_component_line(&line.summary).map_err(&bad)?,
             },
             FrameKind::Batches => {
-                let (_, count) = frames::read_batches_line(&line.summary).map_err(&bad)?;
+                let (first, count) = frames::read_batches_line(&line.summary).map_err(&bad)?;
+                if let Some(torn) = &mut self.torn {
+                    torn.facts(at.fold, first, count);
+                    let missing = first - 1 - self.component.batches.len() as i64;
+                    if let Some(damage) = torn.damage_before(at.fold).filter(|_| missing > 0) {
+                        self.component.lose_facts(missing, damage.clone());
+                    }
+                }
                 match self.own(line, at, loader, frames::read_batches)? {
                     Ok(facts) => self.component.batches.extend(facts),
                     Err(damage) => self.component.lose_facts(count, damage),
@@ -304,15 +359,15 @@ impl Building {
         mut self,
         loader: &Arc<Loader>,
         settings: &Settings,
-        trusted: bool,
-        folded: Position,
-    ) -> Result<(Component, Vec<Loss>), StoreError> {
+        (trusted, folded): (bool, Position),
+        (told, now): (bool, Time),
+    ) -> Result<(Component, Marked), StoreError> {
         if self.damaged.is_some() {
             self.component.damaged = self.damaged;
-            return Ok((self.component, Vec::new()));
+            return Ok((self.component, Marked::default()));
         }
         let torn = self.torn.take().unwrap_or_default();
-        let mut marked = torn.mark(&mut self.component);
+        let mut marked = torn.mark(&mut self.component, told, now);
         let names: HashMap<MetricId, _> = self.component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
         let mut touched = std::collections::BTreeSet::new();
         let mut index = IndexWriter::new(loader);
@@ -352,7 +407,7 @@ impl Building {
         self.component.position = folded;
         self.component.stored_catalog = self.component.catalog.len();
         self.component.stored_batches = self.component.batches.len();
-        Ok((self.component, marked.losses))
+        Ok((self.component, marked))
     }
 }
 

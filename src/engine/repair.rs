@@ -18,8 +18,8 @@ use crate::clock::Clock;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::Labels;
 use crate::domain::time::Time;
-use crate::store::{Commit, Committed, Damage, FrameRef, Gap, Position, Record, Store, StoreError};
-use std::collections::BTreeSet;
+use crate::store::{Commit, Committed, Damage, FrameRef, Gap, Line, Position, Record, Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -79,6 +79,15 @@ impl fmt::Display for Loss {
         }
         write!(f, ": {what}")
     }
+}
+
+/// What was given up, in a store whose series, metrics and components say so: its bytes can go.
+#[derive(Default)]
+pub struct GivenUp {
+    /// Damaged frames that nothing refers to any more, those that were given up before among them.
+    pub frames: BTreeSet<FrameRef>,
+    /// What is put in the place of fold files that cannot be read, by the last position that they cover.
+    pub folds: BTreeMap<Position, Vec<Line>>,
 }
 
 /// A store being put right.
@@ -271,13 +280,12 @@ impl Repair {
     }
 
     /// Goes on without what is lost, for good. The index is not closed: it is built anew when the store is opened.
-    /// Refused where a component as a whole is damaged: nothing is changed then. Answers the damaged frames that nothing
-    /// refers to any more, those that were given up before among them: the store may leave them out.
-    pub fn give_up(mut self) -> Result<BTreeSet<FrameRef>, StoreError> {
+    /// Refused where a component as a whole is damaged: nothing is changed then.
+    pub fn give_up(mut self) -> Result<GivenUp, StoreError> {
         if let Some(error) = &self.opened.damaged {
             return Err(error.clone());
         }
-        let dead = self.damaged_frames()?;
+        let dead = GivenUp { frames: self.damaged_frames()?, folds: std::mem::take(&mut self.opened.lines) };
         let goes = |component: &&Arc<Component>| component.lost.iter().any(|lost| !lost.lost.given_up);
         let names: Vec<ComponentName> = self.opened.state.values().filter(goes).map(|c| c.name.clone()).collect();
         for name in names {

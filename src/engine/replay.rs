@@ -84,7 +84,11 @@ impl<'a> Replay<'a> {
             let between = (component.position, position);
             let (component_name, first) = (component.name.clone(), component.revision + 1);
             self.opened.missing.push(Missing { component: component_name, first, last: before, between });
-            component.leave_out_revisions(before, record.record_time);
+            // The first that the log says of a component goes on from the folds.
+            match self.opened.hole.is_some() && component.position == self.opened.folded {
+                true => self.opened.lose_revisions(&mut component, before),
+                false => component.leave_out_revisions(before, record.record_time),
+            }
         }
         component.damaged.is_none().then_some(component)
     }

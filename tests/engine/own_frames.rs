@@ -1,18 +1,19 @@
 //! Damage in what is a component's own in the fold files: pages of series, the component's record, facts of revisions,
-//! changes, request ids. Once it is given up every answer is what it was or is refused, other components answer as they
+//! changes, request ids; and fold files that are missing, or both of whose directories cannot be read. Once it is given up every answer is what it was or is refused, other components answer as they
 //! did, retries are not counted twice, and the store goes on.
 
 use super::lost::{METRICS, below, random_batch, said};
 use super::story::{self, BEGIN};
 use super::told::{HOUR, Told, changes, of_metric};
 use milepost::clock::ManualClock;
-use milepost::disk::RealDisk;
+use milepost::disk::{Disk, Open, RealDisk};
 use milepost::domain::point::Point;
 use milepost::domain::time::{Interval, Time};
 use milepost::engine::batch::{Ack, Batch, Change, Mode, Refused};
 use milepost::engine::repair::{Loss, Repair, Touched};
 use milepost::engine::{AsOf, Engine, Settings, ViewError};
 use milepost::random::SeededRandom;
+use milepost::store::embedded::folds::file::Seal;
 use milepost::store::embedded::log::salvage::Unreadable;
 use milepost::store::embedded::{EmbeddedStore, StoreSettings};
 use milepost::store::{Store, StoreError};
@@ -92,8 +93,31 @@ impl Kept {
         opened.unwrap_or_else(|error| panic!("{}: {error}", self.what))
     }
 
+    /// Removes a fold file that is not the last one, or damages both directories of any. None: there is none.
+    fn damage_file(&mut self, random: &SeededRandom) -> Option<()> {
+        let files: Vec<PathBuf> = self.files().into_keys().collect();
+        let path = &files[below(random, files.len().max(1) as i64) as usize..].first()?;
+        let gone = *path != files.last()? && below(random, 2) == 0;
+        self.what += &format!(", the fold {} {}", path.display(), if gone { "missing" } else { "unreadable" });
+        if gone {
+            fs::remove_file(path).expect("removed");
+            return Some(());
+        }
+        let file = RealDisk.open(path, Open::Read).expect("it is there");
+        let seal = Seal::read(&*file, path).expect("it is whole");
+        let mut bytes = fs::read(path).expect("it can be read");
+        for start in seal.directories {
+            bytes[(start + below(random, seal.directory_bytes as i64) as u64) as usize] ^= 1 << below(random, 8);
+        }
+        fs::write(path, bytes).expect("it can be written");
+        Some(())
+    }
+
     /// Flips a bit of some own frames. None: there are none.
     fn damage(&mut self, random: &SeededRandom) -> Option<()> {
+        if below(random, 3) == 0 {
+            return self.damage_file(random);
+        }
         let mut spots: Vec<(u8, String, PathBuf, u64, u64)> = Vec::new();
         let store = self.store(Unreadable::Refused);
         store
@@ -130,7 +154,8 @@ impl Kept {
         let store = self.store(Unreadable::GivenUp);
         let repair = Repair::look(store.clone(), &*self.clock, settings()).expect("it is looked at");
         let dead = repair.give_up().unwrap_or_else(|error| panic!("{}: {error}", self.what));
-        store.leave_out(&dead).expect("left out");
+        store.leave_out(&dead.frames).expect("left out");
+        store.fill(dead.folds).expect("filled");
         store.release().expect("released");
     }
 
@@ -217,6 +242,11 @@ fn compare(kept: &Kept, after: &Told, losses: &[Loss], came: &mut Came) {
                 assert!(before.split(' ').all(|one| one.is_empty() || now.contains(&one)), "{what}: {asked}: {now:?}");
                 came.listed_more += 1;
             }
+            // How many revisions were lost with a fold file nobody may know: none is used twice.
+            Some(Ok(now)) if has_lost_catalogue(asked) && asked.ends_with(" last revision") => {
+                let (now, before): (i64, i64) = (now.parse().expect("a number"), before.parse().expect("a number"));
+                assert!(now > before, "{what}: {asked}: {now}, not {before}");
+            }
             Some(now) if has_lost_catalogue(asked) && asked.ends_with(" changes") => {
                 assert!(now.as_ref().is_ok_and(|rows| rows.is_empty()), "{what}: {asked}: {now:?}");
                 came.gone += 1;
@@ -241,7 +271,7 @@ fn compare(kept: &Kept, after: &Told, losses: &[Loss], came: &mut Came) {
 
 /// A component of which nothing was damaged.
 fn is_whole(kept: &Kept, component: &str) -> bool {
-    !kept.what.contains(&format!(" of {component} in "))
+    !kept.what.contains(&format!(" of {component} in ")) && !kept.what.contains("the fold")
 }
 
 async fn run(seed: u64, came: &mut Came) -> Option<()> {
@@ -266,7 +296,7 @@ async fn run(seed: u64, came: &mut Came) -> Option<()> {
     }
     let found = engine.verify().await.findings;
     let is_told = |finding: &milepost::engine::verify::Finding| {
-        ["given up", "checksum"].iter().any(|text| finding.what.contains(text))
+        ["given up", "checksum", "no fold file"].iter().any(|text| finding.what.contains(text))
     };
     assert!(!found.is_empty() && found.iter().all(is_told), "{}: {found:?}", kept.what);
     for (batch, first) in &kept.sent {

@@ -316,10 +316,7 @@ fn put_batches(component: &Component, writer: &mut dyn FoldWriter) -> Result<(),
             time = facts.record_time.0;
             (who, reason) = (facts.who.clone(), facts.reason.clone());
         }
-        let mut summary = Writer::default();
-        summary.unsigned(first as u64 + 1);
-        summary.unsigned(count as u64);
-        writer.put(line(&component.name, FrameKind::Batches, summary), &out.0)?;
+        writer.put(batches_line(&component.name, first as i64 + 1, count as i64), &out.0)?;
         first += count;
     }
     Ok(())
@@ -368,6 +365,21 @@ pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
     let lost = if format == 1 { Vec::new() } else { read_lost_metrics(&mut reader)? };
     reader.end()?;
     Ok(ComponentRecord { revision, next_metric, next_series, catalog, lost })
+}
+
+/// The line of facts of so many revisions from the first on.
+pub fn batches_line(component: &ComponentName, first: i64, count: i64) -> Line {
+    let mut summary = Writer::default();
+    summary.unsigned(first as u64);
+    summary.unsigned(count as u64);
+    line(component, FrameKind::Batches, summary)
+}
+
+/// The line of request ids, of which the last was recorded then.
+pub fn ids_line(component: &ComponentName, last: Time) -> Line {
+    let mut summary = Writer::default();
+    summary.time(last);
+    line(component, FrameKind::Ids, summary)
 }
 
 /// What a line of batches says: the first revision, and how many.
@@ -441,9 +453,8 @@ pub fn put_ids(
         id.counts.iter().for_each(|count| out.unsigned(*count));
         out.time(id.record_time);
     }
-    let mut summary = Writer::default();
-    summary.time(ids.iter().map(|(_, id)| id.record_time).max().unwrap_or(Time::MIN));
-    writer.put(line(component, FrameKind::Ids, summary), &out.0)?;
+    let last = ids.iter().map(|(_, id)| id.record_time).max().unwrap_or(Time::MIN);
+    writer.put(ids_line(component, last), &out.0)?;
     Ok(())
 }
 
