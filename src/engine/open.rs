@@ -291,7 +291,7 @@ impl Building {
         match kind {
             FrameKind::Component => match self.own(line, at, loader, frames::read_component)? {
                 Ok(record) => {
-                    self.torn.iter_mut().for_each(|torn| torn.component(at.fold, record.next_series));
+                    self.torn.iter_mut().for_each(|torn| torn.component(at.fold, record.revision, record.next_series));
                     self.component.revision = record.revision;
                     self.component.next_metric = record.next_metric;
                     self.component.next_series = record.next_series;
@@ -367,6 +367,11 @@ impl Building {
             return Ok((self.component, Marked::default()));
         }
         let torn = self.torn.take().unwrap_or_default();
+        // Facts may be lost with a fold file that nothing but the component's revision tells of.
+        let missing = self.component.revision - self.component.batches.len() as i64;
+        if let Some(damage) = torn.damage_before(Position(u64::MAX)).filter(|_| missing > 0) {
+            self.component.lose_facts(missing, damage.clone());
+        }
         let mut marked = torn.mark(&mut self.component, told, now);
         let names: HashMap<MetricId, _> = self.component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
         let mut touched = std::collections::BTreeSet::new();

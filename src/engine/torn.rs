@@ -140,7 +140,9 @@ impl Torn {
     }
 
     /// A component's record was read.
-    pub fn component(&mut self, fold: Position, next_series: u64) {
+    pub fn component(&mut self, fold: Position, revision: i64, next_series: u64) {
+        // Its revision goes on from here, though no facts say it.
+        self.facts(fold, revision + 1, 0);
         self.next_series.insert(fold, next_series);
     }
 
