@@ -12,7 +12,7 @@ use super::fold::frames::{self, FrameKind, SeriesRecord};
 use super::fold::index::IndexWriter;
 use super::fold::{Dirty, pages};
 use super::history::{History, Run};
-use super::repair::Loss;
+use super::repair::{Loss, Touched};
 use super::replay::{Missing, Replay};
 use super::standing::Standing;
 use super::state::{Component, Metric, Series, StoredChanges};
@@ -162,6 +162,14 @@ impl Opened {
     pub fn lose_revisions(&mut self, component: &mut Component, last: i64) {
         let Some(gap) = &self.hole else { return };
         let (first, count) = (component.revision + 1, last - component.revision);
+        if component.position == Position(0) {
+            // No other file tells of the component at all.
+            let (damage, of) = (gap.damage.clone(), format!("the catalogue of {}", component.name));
+            self.torn.push(Loss { damage, bytes: None, of, what: Touched::Catalogue, can_be_given_up: true });
+            component.lose_ids(self.last_record_time, gap.damage.clone());
+            let line = frames::ids_line(&component.name, self.last_record_time);
+            self.lines.entry(gap.last).or_default().push(line);
+        }
         component.lose_facts(count, gap.damage.clone());
         component.revision = last;
         component.stored_batches = component.batches.len();

@@ -44,7 +44,7 @@ pub struct Missing {
 impl<'a> Replay<'a> {
     /// Nothing yet.
     pub fn new(opened: &'a mut Opened, loader: &'a Arc<Loader>, settings: &'a Settings, repairs: bool) -> Replay<'a> {
-        let given_up = !opened.torn.is_empty();
+        let given_up = !opened.torn.is_empty() || opened.hole.is_some();
         Replay { opened, loader, settings, given_up, repairs }
     }
 
@@ -85,7 +85,7 @@ impl<'a> Replay<'a> {
             let (component_name, first) = (component.name.clone(), component.revision + 1);
             self.opened.missing.push(Missing { component: component_name, first, last: before, between });
             // The first that the log says of a component goes on from the folds.
-            match self.opened.hole.is_some() && component.position == self.opened.folded {
+            match self.opened.hole.is_some() && component.position <= self.opened.folded {
                 true => self.opened.lose_revisions(&mut component, before),
                 false => component.leave_out_revisions(before, record.record_time),
             }
