@@ -23,6 +23,7 @@ mod replay;
 mod standing;
 mod state;
 pub mod sweep;
+mod torn;
 mod tree;
 pub mod verify;
 pub mod view;
@@ -139,7 +140,7 @@ impl Engine {
         assert!(settings.page_points_max < settings.block_points_max, "a page's series is shorter than a block");
         assert!(settings.node_children_max >= 2, "a node has several children");
         let loader = Arc::new(Loader::new(store, settings.cache_bytes_max));
-        let mut opened = open::open(&loader, &settings, clock.now())?;
+        let mut opened = open::open(&loader, &settings, clock.now(), open::Unreadable::Waits)?;
         let shared = Arc::new(Shared {
             state: ArcSwap::from_pointee(std::mem::take(&mut opened.state)),
             folded: AtomicU64::new(opened.folded.0),
@@ -192,11 +193,14 @@ impl Engine {
         }
         let (revision, evaluate_time) = match as_of {
             AsOf::Now => (component.revision, now),
-            AsOf::Recorded(asked) => (component.revision_at(asked), asked),
+            AsOf::Recorded(asked) => (component.revision_at(asked).map_err(ViewError::Damaged)?, asked),
             AsOf::Revision(asked) if asked > component.revision => {
                 return Err(ViewError::RevisionInFuture { asked, last: component.revision });
             }
-            AsOf::Revision(asked) => (asked, component.batch(asked).map_or(now, |facts| facts.record_time)),
+            AsOf::Revision(asked) => {
+                component.check_facts(asked).map_err(ViewError::Damaged)?;
+                (asked, component.batch(asked).map_or(now, |facts| facts.record_time))
+            }
         };
         Ok(View::new(component, revision, evaluate_time, self.shared.loader.clone(), token))
     }

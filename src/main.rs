@@ -84,7 +84,9 @@ fn repair(args: &RepairArgs) -> Result<(), Box<dyn Error>> {
     }
     // Where nothing is lost too: an earlier repair may have been cut off before its last step.
     let (store, repair) = open(Unreadable::GivenUp)?;
-    store.leave_out(&repair.give_up()?)?;
+    let given_up = repair.give_up()?;
+    store.leave_out(&given_up.frames)?;
+    store.fill(given_up.folds)?;
     if !lines.is_empty() {
         println!("given up, and written down in {}", dir.join(lost_file::NAME).display());
     }

@@ -57,11 +57,21 @@ pub enum Bug {
     SweepUnderViews,
     /// The sweep takes a page for dead of which one record is.
     SweepLivingPage,
+    /// What a page or a fold file that was given up may have touched is served.
+    ServeTouched,
+    /// Request ids that were given up are taken for new ones.
+    ForgetLostIds,
+    /// A log that is salvaged does not tell of what it could not read.
+    ForgetGap,
+    /// A log that is salvaged ends where something cannot be read.
+    StopAtGap,
+    /// A number that is one off is taken into an even column.
+    UnevenColumn,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 25] = [
+    pub const ALL: [Bug; 30] = [
         Bug::SkipSync,
         Bug::AcknowledgeBeforeSync,
         Bug::TrimTooEarly,
@@ -87,6 +97,11 @@ impl Bug {
         Bug::RemoveBeforeWriting,
         Bug::SweepUnderViews,
         Bug::SweepLivingPage,
+        Bug::ServeTouched,
+        Bug::ForgetLostIds,
+        Bug::ForgetGap,
+        Bug::StopAtGap,
+        Bug::UnevenColumn,
     ];
 }
 

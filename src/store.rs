@@ -283,6 +283,9 @@ pub trait Store: Send + Sync + 'static {
     /// who may still read what goes is the caller's affair. Costs reading and writing all of it.
     fn write_anew(&self, fold: Position, each: &mut EachAnew) -> Result<bool, StoreError>;
 
+    /// The length of a frame's own bytes; 0 where it is not there.
+    fn frame_length(&self, at: FrameRef) -> u64;
+
     /// Where a frame is, for people: a file and an offset.
     fn locate(&self, at: FrameRef) -> (String, u64);
 

@@ -64,13 +64,13 @@ pub const QUESTION_SERIES_MAX: usize = 1_000_000;
 pub const GAPS_HELD_MAX: usize = 1_000_000;
 /// Points that a milestone search in a sum of series merges at once.
 pub const MERGE_POINTS_MAX: usize = 4_096;
-/// The same for each of very many series: about as many as take as long to merge as it takes to see what a series comes to.
-pub const MERGE_POINTS_PER_SERIES: usize = 16;
+/// The same for each of very many series: merging these takes less time than cutting once more.
+pub const MERGE_POINTS_PER_SERIES: usize = 4;
 /// Points that one milestone search in a sum of series merges in all.
 pub const QUESTION_MERGED_POINTS_MAX: u64 = 100_000_000;
 /// The longest stretch whose pace an estimate uses: 365 days.
 pub const ESTIMATE_WINDOW_NANOS_MAX: i64 = 365 * 86_400 * 1_000_000_000;
-/// Points of one series that `ReadPoints` hands on at once.
+/// Points of one series that `ReadPoints` hands on at once, or up to a block more.
 pub const READ_RUN_POINTS_MAX: usize = 4_096;
 /// Bytes of points after which a message of `ReadPoints` is sent.
 pub const READ_MESSAGE_BYTES: usize = 128 << 10;

@@ -7,6 +7,8 @@ use crate::domain::time::{Interval, Time};
 use crate::store::StoreError;
 use std::sync::Arc;
 
+pub use super::block::{Column, Columns};
+
 /// One creation of a metric: unique in its component, never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MetricId(pub u64);
@@ -107,10 +109,10 @@ pub struct SeriesWrite {
     pub metric: MetricName,
     /// The series.
     pub labels: Labels,
-    /// By time, each time once.
-    pub points: Vec<Point>,
-    /// ADD: whether the point said its end (else its end is the default, and the one that is there stands).
-    pub end_given: Vec<bool>,
+    /// By time, each time once; of no revision yet.
+    pub points: Columns,
+    /// ADD: 1 where the point said its end (else its end is the default, and the one that is there stands).
+    pub end_given: Column,
     /// Where each point stands in the request.
     pub origin: Origin,
 }

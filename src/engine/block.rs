@@ -17,6 +17,7 @@
 
 pub mod column;
 pub mod columns;
+mod sums;
 
 use super::codec::{Reader, Undecodable, Writer};
 use crate::domain::aggregate::Aggregate;
@@ -27,6 +28,7 @@ pub use column::Column;
 pub use columns::{Columns, Row};
 use std::ops::Range;
 use std::sync::OnceLock;
+pub use sums::Sums;
 
 const FORMAT_VARINTS: u8 = 1;
 const FORMAT_PCO: u8 = 2;
@@ -50,12 +52,19 @@ pub struct Leaf {
     pub columns: Columns,
     /// What each `CHUNK_POINTS` points come to; made when a query first needs a part of the block.
     chunks: OnceLock<Box<[Aggregate]>>,
+    /// None: its points are not plain. Made when a query first adds up a part of the block.
+    sums: OnceLock<Option<Sums>>,
 }
 
 impl Leaf {
     /// A leaf of these points.
     pub fn new(columns: Columns) -> Leaf {
-        Leaf { columns, chunks: OnceLock::new() }
+        Leaf { columns, ..Leaf::default() }
+    }
+
+    /// Running sums of its points, where they are plain.
+    pub fn sums(&self, kind: Kind) -> Option<&Sums> {
+        self.sums.get_or_init(|| Sums::of(kind, &self.columns)).as_ref()
     }
 
     /// What each `CHUNK_POINTS` points come to.
@@ -71,7 +80,8 @@ impl Leaf {
 
     /// Bytes in memory, roughly.
     pub fn bytes(&self) -> usize {
-        self.columns.bytes() + self.columns.len().div_ceil(CHUNK_POINTS) * size_of::<Aggregate>()
+        let points = self.columns.len();
+        self.columns.bytes() + Sums::bytes(points) + points.div_ceil(CHUNK_POINTS) * size_of::<Aggregate>()
     }
 }
 
@@ -84,18 +94,17 @@ pub fn summed(kind: Kind, columns: &Columns, range: Range<usize>, periods: Optio
     }
 }
 
-/// Whether points are added up without looking at more than their values.
-pub fn is_plain(kind: Kind, columns: &Columns) -> bool {
-    plain(kind, columns).is_some()
-}
-
-/// The values of points whose steps they are, and which all end as long after their times: added up, a block's values fit
-/// 64 bits. None: other points.
-fn plain(kind: Kind, columns: &Columns) -> Option<&[i64]> {
-    let Column::Each(values) = &columns.values else { return None };
+/// Whether the steps of all points are their values, and all end as long after their times.
+fn adds_values(kind: Kind, columns: &Columns) -> bool {
     let same_ends = matches!(columns.ends, Column::Even { first, step: 0, .. } if first >= 0);
     let no_starts = matches!(columns.starts, Column::Even { first: 0, step: 0, .. });
-    (kind != Kind::Cumulative && same_ends && no_starts).then_some(values)
+    kind != Kind::Cumulative && same_ends && no_starts
+}
+
+/// The values of points that are added up without looking at more than these. None: other points.
+fn plain(kind: Kind, columns: &Columns) -> Option<&[i64]> {
+    let Column::Each(values) = &columns.values else { return None };
+    adds_values(kind, columns).then_some(values)
 }
 
 fn sum_plain(columns: &Columns, values: &[i64], range: Range<usize>) -> Option<Aggregate> {
@@ -172,7 +181,7 @@ impl<'a> Summing<'a> {
 
     /// Whether `add_all` costs less than to put what its chunks come to together.
     pub fn is_plain(&self, columns: &Columns) -> bool {
-        self.periods.is_none() && is_plain(self.kind, columns)
+        self.periods.is_none() && plain(self.kind, columns).is_some()
     }
 
     /// A stretch, later than all before.

@@ -72,17 +72,18 @@ pub(super) fn rows(
     }
     let row = |(key, kind): (RowKey, ChangeKind)| {
         let revision = key.0.0;
+        component.check_facts(revision)?;
         let facts = component.batch(revision).expect("every revision up to the last has its facts");
-        ChangeRow {
+        Ok(ChangeRow {
             kind,
             labels: key.2,
             revision,
             record_time: facts.record_time,
             who: facts.who.clone(),
             reason: facts.reason.clone(),
-        }
+        })
     };
-    Ok(rows.rows.into_iter().skip(skip).map(row).collect())
+    rows.rows.into_iter().skip(skip).map(row).collect()
 }
 
 /// From a lost revision on nobody knows what a change went from.

@@ -59,9 +59,14 @@ impl Writer {
         self.unsigned(((value << 1) ^ (value >> 63)) as u64);
     }
 
-    /// 16 bytes.
-    pub fn wide(&mut self, value: i128) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+    /// As `signed`, of up to 128 bits.
+    pub fn total(&mut self, value: i128) {
+        let mut rest = ((value << 1) ^ (value >> 127)) as u128;
+        while rest >= 0x80 {
+            self.0.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.0.push(rest as u8);
     }
 
     /// 8 bytes.
@@ -158,7 +163,20 @@ impl<'a> Reader<'a> {
         Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
     }
 
-    /// As `Writer::wide`.
+    /// As `Writer::total`.
+    pub fn total(&mut self) -> Result<i128, Undecodable> {
+        let mut value = 0u128;
+        for shift in (0..128).step_by(7) {
+            let byte = self.byte()?;
+            value |= u128::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok((value >> 1) as i128 ^ -((value & 1) as i128));
+            }
+        }
+        Err(Undecodable::Form("a varint does not end"))
+    }
+
+    /// 16 bytes, as the first format of sums had them.
     pub fn wide(&mut self) -> Result<i128, Undecodable> {
         Ok(i128::from_le_bytes(self.take(16)?.try_into().expect("16 bytes were taken")))
     }
@@ -218,12 +236,12 @@ mod tests {
             ("block", 3, |bytes| block::unpack(bytes).err()),
             ("run", 1, |bytes| history::unpack_run(bytes).err()),
             ("changes", 1, |bytes| changes::read_changes(bytes).err()),
-            ("record", 2, |bytes| effect::read_effect(&[], bytes).err()),
-            ("series page", 2, |bytes| frames::read_series_page(bytes).err()),
-            ("component", 2, |bytes| frames::read_component(bytes).err()),
+            ("record", 3, |bytes| effect::read_effect(&[], bytes).err()),
+            ("series page", 3, |bytes| frames::read_series_page(bytes).err()),
+            ("component", 3, |bytes| frames::read_component(bytes).err()),
             ("batches", 1, |bytes| frames::read_batches(bytes).err()),
             ("ids", 1, |bytes| frames::read_ids(bytes).err()),
-            ("page of the index", 2, |bytes| pages::read(bytes).err()),
+            ("page of the index", 3, |bytes| pages::read(bytes).err()),
         ];
         for (what, known, read) in reads {
             let found = known + 1;
@@ -234,7 +252,7 @@ mod tests {
             assert_eq!(error.to_string(), text);
             assert!(matches!(read(&[0]), Some(Undecodable::Form(_))), "{what}");
         }
-        assert!(matches!(effect::read_list(&[0, 3]), Err(Undecodable::TooNew { found: 3, known: 2, .. })));
+        assert!(matches!(effect::read_list(&[0, 4]), Err(Undecodable::TooNew { found: 4, known: 3, .. })));
         assert!(matches!(frames::FrameKind::of(200), Err(Undecodable::TooNew { found: 200, .. })));
     }
 }

@@ -252,6 +252,9 @@ impl Committer {
             return Err(refused.clone());
         }
         let record_time = self.shared.clock.now().max(self.last_record_time);
+        if memo.is_some() {
+            component.check_ids(record_time, self.shared.settings.request_id_nanos_min)?;
+        }
         self.check_ids(memo.is_some() && !batch.validate_only, record_time)?;
         // Of a batch that is refused, or only looked at, nothing was replaced.
         let mut replaced_nodes = Vec::new();

@@ -176,11 +176,11 @@ fn write_change(out: &mut Writer, change: &Change) {
                 out.text(write.metric.as_str());
                 super::effect::write_labels(out, &write.labels);
                 out.unsigned(write.points.len() as u64);
-                for (i, point) in write.points.iter().enumerate() {
+                for (i, point) in write.points.points(0..write.points.len()).enumerate() {
                     out.time(point.time);
-                    out.point_value(point);
+                    out.point_value(&point);
                     if *mode == Mode::Add {
-                        out.byte(u8::from(write.end_given.get(i).copied().unwrap_or(false)));
+                        out.byte(u8::from(write.end_given.get(i) == Some(1)));
                     }
                 }
             }

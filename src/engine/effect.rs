@@ -4,7 +4,7 @@
 //! A record's list says what it touches, and has a checksum of its own, so that damage to the body has a name:
 //!
 //! ```text
-//! byte   0     byte   format 2     n things, each
+//! byte   0     byte   format 2 or 3     n things, each
 //!   byte 1, metric's name, metric id, series id, labels, time first key, time last key, time latest end
 //!   byte 2, metric's name, metric id, series id, labels: its opening
 //!   byte 3, metric's name, metric id: its definition
@@ -13,16 +13,18 @@
 //!
 //! In format 1 it was for each series: metric's name, metric id, series id, labels; of a definition nothing.
 //!
-//! A record's body, formats 1 and 2:
+//! A record's body, formats 1 to 3:
 //!
 //! ```text
 //! byte   format
 //! byte   1: a request id follows (fingerprint 16, body digest 16, n, n metric ids)   2: values were added
 //! text   who        text   reason
 //! byte   deed: 0 nothing, 1 points, 2 opening, 3 define, 4 delete
-//! points: for each series of the list: n changes, times (as a run, or one by one), then a flag and a value each
+//! points: n series, and of each in the order of the list what `points` draws, formats 1 and 2 or 3
 //! opening: flag, time, value, note     define, delete: the definition
 //! ```
+
+mod points;
 
 use super::Settings;
 use super::batch::MetricId;
@@ -31,7 +33,7 @@ use super::definition_codec::{read_definition, write_definition};
 use super::history::History;
 use super::lost::{Lost, Whose};
 use super::state::{BatchFacts, CatalogChange, Component, KeyChange, KeyChanged, Metric, Series};
-use super::tree::apply::{Apply, KeyChange as TreeChange};
+use super::tree::apply::{Apply, Changes};
 use super::tree::child::Loader;
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::Definition;
@@ -102,8 +104,8 @@ pub struct SeriesKey {
 pub struct SeriesDeed {
     /// The series.
     pub key: SeriesKey,
-    /// In order of time, each key once.
-    pub changes: Vec<TreeChange>,
+    /// What becomes of them.
+    pub changes: Changes,
 }
 
 /// What applying needs from around.
@@ -206,7 +208,7 @@ fn apply_points(component: &mut Component, deed: &SeriesDeed, around: &mut Aroun
         let applied = apply.apply(series.root.as_ref(), &deed.changes);
         series.root = applied.map_err(|error| {
             let whose = Whose { definition: beside.definition, labels: &series.labels };
-            let (first, last) = (deed.changes[0].0, deed.changes[deed.changes.len() - 1].0);
+            let (first, last) = deed.changes.ends();
             error.touching(|| Touched { series: whose.text(), first, last })
         })?;
         around.bytes_added += apply.bytes_added;
@@ -226,11 +228,12 @@ fn record_changes(
     if series.history.recent.len() == before.len() {
         return;
     }
-    for (time, new) in &deed.changes {
-        let versions = series.history.recent.range((*time, i64::MIN)..=(*time, revision - 1));
+    for i in 0..deed.changes.len() {
+        let (time, new) = (deed.changes.time(i), deed.changes.point(i));
+        let versions = series.history.recent.range((time, i64::MIN)..=(time, revision - 1));
         let replaced = versions.rev().find(|(key, _)| !before.contains_key(*key)).and_then(|(_, point)| *point);
         if let Some(old) = replaced {
-            let what = KeyChange::Point(old, *new);
+            let what = KeyChange::Point(old, new);
             beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
         }
     }
@@ -294,7 +297,7 @@ fn define(component: &mut Component, id: MetricId, definition: &Arc<Definition>)
 const HAS_MEMO: u8 = 1;
 const ADDED: u8 = 2;
 /// The format that is written, and the highest that is read.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = points::FORMAT_COLUMNS;
 /// How a list says that its format follows: no metric's name is so short.
 const LIST_MARK: u8 = 0;
 
@@ -331,12 +334,12 @@ pub fn write_effect(effect: &Effect) -> (Vec<u8>, Vec<u8>) {
             out.unsigned(series.len() as u64);
             list.unsigned(series.len() as u64);
             for deed in series {
-                let end = deed.changes.iter().filter_map(|(_, point)| point.map(|point| point.end)).max();
+                let end = deed.changes.latest_end();
                 list.byte(if end.is_some() { 1 } else { 4 });
                 write_key(&mut list, &deed.key);
-                let (first, last) = (deed.changes[0].0, deed.changes[deed.changes.len() - 1].0);
+                let (first, last) = deed.changes.ends();
                 [Some(first), Some(last), end].into_iter().flatten().for_each(|time| list.time(time));
-                write_changes(&mut out, &deed.changes);
+                points::write_changes(&mut out, &deed.changes);
             }
         }
         Deed::Opening(key, opening) => {
@@ -400,7 +403,7 @@ pub fn read_list(list: &[u8]) -> Result<Option<Vec<Thing>>, Undecodable> {
 /// As `write_effect`.
 pub fn read_effect(list: &[u8], body: &[u8]) -> Result<Effect, Undecodable> {
     let mut reader = Reader(body);
-    reader.format(FORMAT)?;
+    let format = reader.format(FORMAT)?;
     let keys = read_list(list)?.unwrap_or_default().into_iter().filter_map(|thing| match thing {
         Thing::Points(key, ..) | Thing::Series(key) => Some(key),
         Thing::Metric(..) => None,
@@ -414,7 +417,7 @@ pub fn read_effect(list: &[u8], body: &[u8]) -> Result<Effect, Undecodable> {
         0 => Deed::Nothing,
         1 => {
             let count = reader.count()?;
-            let one = |_| Ok(SeriesDeed { key: key()?, changes: read_changes(&mut reader)? });
+            let one = |_| Ok(SeriesDeed { key: key()?, changes: points::read_changes(&mut reader, format)? });
             Deed::Points((0..count).map(one).collect::<Result<_, _>>()?)
         }
         2 => Deed::Opening(key()?, read_opening(&mut reader)?),
@@ -422,11 +425,6 @@ pub fn read_effect(list: &[u8], body: &[u8]) -> Result<Effect, Undecodable> {
         4 => Deed::Delete(MetricId(reader.unsigned()?), Arc::new(read_definition(&mut reader)?)),
         _ => return Err(Undecodable::Form("an unknown deed")),
     };
-    if let Deed::Points(series) = &deed
-        && series.iter().any(|deed| deed.changes.is_empty())
-    {
-        return Err(Undecodable::Form("a series of which nothing changes"));
-    }
     if keys.next().is_some() {
         return Err(Undecodable::Form("the list is too long"));
     }
@@ -496,47 +494,4 @@ pub fn read_opening(reader: &mut Reader) -> Result<Option<Opening>, Undecodable>
     }
     let (time, value) = (reader.time()?, reader.signed()?);
     Ok(Some(Opening { time, value, note: reader.text()?.into() }))
-}
-
-/// Times that are evenly spaced cost two numbers; others are differences.
-fn write_changes(out: &mut Writer, changes: &[TreeChange]) {
-    out.unsigned(changes.len() as u64);
-    let step = changes.get(1).map_or(0, |second| second.0.0.wrapping_sub(changes[0].0.0));
-    let even = changes.windows(2).all(|pair| pair[1].0.0.wrapping_sub(pair[0].0.0) == step);
-    out.byte(u8::from(even));
-    if let Some((first, _)) = changes.first() {
-        out.time(*first);
-        out.signed(step);
-        if !even {
-            changes.windows(2).for_each(|pair| out.signed(pair[1].0.0.wrapping_sub(pair[0].0.0)));
-        }
-    }
-    for (_, point) in changes {
-        match point {
-            None => out.byte(0xff),
-            Some(point) => out.point_value(point),
-        }
-    }
-}
-
-fn read_changes(reader: &mut Reader) -> Result<Vec<TreeChange>, Undecodable> {
-    let count = reader.count()?;
-    let even = reader.byte()? != 0;
-    let mut times = Vec::with_capacity(count);
-    if count > 0 {
-        let (mut time, step) = (reader.time()?, reader.signed()?);
-        times.push(time);
-        for _ in 1..count {
-            time = Time(time.0.wrapping_add(if even { step } else { reader.signed()? }));
-            times.push(time);
-        }
-    }
-    let one = |time: Time| {
-        if reader.0.first() == Some(&0xff) {
-            reader.byte()?;
-            return Ok((time, None));
-        }
-        Ok((time, Some(reader.point_value(time)?)))
-    };
-    times.into_iter().map(one).collect()
 }

@@ -13,7 +13,7 @@ use super::history::{History, Run, pack_run, unpack_run};
 use super::state::{Component, Series};
 use super::tree::Entry;
 use super::tree::child::{Place, read_entries, write_entries, write_entry};
-use super::tree::write_summary;
+use super::tree::summary::write_summary;
 use crate::domain::name::ComponentName;
 use crate::store::{FoldWriter, FrameRef, Line, Position, StoreError};
 
@@ -190,7 +190,7 @@ fn head_again(out: &mut Writer, record: &frames::SeriesRecord) {
 fn series_page_again(bytes: &[u8]) -> Result<Vec<u8>, Undecodable> {
     let records = frames::read_series_page(bytes)?;
     let mut out = Writer::default();
-    out.byte(2);
+    out.byte(3);
     out.unsigned(records.len() as u64);
     for record in &records {
         head_again(&mut out, record);
@@ -211,7 +211,7 @@ fn places(entries: &[Entry]) -> Vec<Place> {
 fn index_page_again(bytes: &[u8]) -> Result<Vec<u8>, Undecodable> {
     let records: Vec<(_, _, Vec<Run>)> = pages::read(bytes)?;
     let mut out = Writer::default();
-    out.byte(2);
+    out.byte(3);
     out.unsigned(records.len() as u64);
     for (head, root, runs) in &records {
         head_again(&mut out, head);

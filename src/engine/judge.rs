@@ -45,8 +45,10 @@ pub fn judge(
     record_time: Time,
     around: &mut Around,
 ) -> Result<Judged, Refused> {
+    // What was given up can be deleted, and made again.
+    let clears = |name| matches!(&batch.change, Change::Delete { force: true, .. }) && component.is_given_up(name);
     if !component.lost.is_empty() {
-        let named = super::dedup::metrics_of(&batch.change);
+        let named = super::dedup::metrics_of(&batch.change).into_iter().filter(|name| !clears(name));
         named.into_iter().try_for_each(|name| component.check_metric(name, None))?;
     }
     let found = match &batch.change {

@@ -2,8 +2,9 @@
 //! keys, and where the damage is. It is kept with the series until it is given up, and whoever asks for it is refused.
 //!
 //! ```text
-//! n, then for each: text file, varint offset, text what, time first, time last, time last end, varint revision,
-//! byte 1 where points were only taken back
+//! n, then for each: text file, varint offset, text what, time first, time last, time last end, varint revision, flags
+//! flags  1: points were only taken back  2: it was given up, and nobody knows what it was (from format 3 of pages and
+//! components on)
 //! ```
 
 use super::batch::MetricId;
@@ -30,6 +31,28 @@ pub struct Lost {
     pub revision: i64,
     /// It only took points back.
     pub taken_back: bool,
+    /// It was given up, and nobody knows what it was: it stays refused until its metric is deleted.
+    pub given_up: bool,
+}
+
+/// When revisions were recorded, by whom and why, where that is lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LostFacts {
+    /// Where it was.
+    pub damage: Damage,
+    /// The first of them.
+    pub first: i64,
+    /// The last of them.
+    pub last: i64,
+}
+
+/// Request ids that are lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LostIds {
+    /// Where they were.
+    pub damage: Damage,
+    /// When the last of them was recorded.
+    pub last: Time,
 }
 
 /// A definition of a metric that is lost.
@@ -48,7 +71,20 @@ pub struct LostMetric {
 impl Lost {
     /// Of all keys, and of the opening.
     pub fn whole(damage: Damage, revision: i64) -> Lost {
-        Lost { damage, first: Time::MIN, last: Time::MAX, last_end: Time::MAX, revision, taken_back: false }
+        Lost {
+            damage,
+            first: Time::MIN,
+            last: Time::MAX,
+            last_end: Time::MAX,
+            revision,
+            taken_back: false,
+            given_up: false,
+        }
+    }
+
+    /// Of all keys, and of the opening, at every revision, for good.
+    pub fn for_good(damage: Damage) -> Lost {
+        Lost { given_up: true, ..Lost::whole(damage, 1) }
     }
 
     /// Whether it is of all keys, and of the opening.
@@ -78,14 +114,16 @@ impl Lost {
         out.text(&self.damage.what);
         [self.first, self.last, self.last_end].into_iter().for_each(|time| out.time(time));
         out.signed(self.revision);
-        out.byte(u8::from(self.taken_back));
+        out.byte(u8::from(self.taken_back) | u8::from(self.given_up) << 1);
     }
 
     fn read(reader: &mut Reader) -> Result<Lost, Undecodable> {
         let file = reader.text()?.to_string();
         let damage = Damage { file, offset: reader.unsigned()?, what: reader.text()?.to_string() };
         let (first, last, last_end) = (reader.time()?, reader.time()?, reader.time()?);
-        Ok(Lost { damage, first, last, last_end, revision: reader.signed()?, taken_back: reader.byte()? != 0 })
+        let (revision, flags) = (reader.signed()?, reader.byte()?);
+        let (taken_back, given_up) = (flags & 1 != 0, flags & 2 != 0);
+        Ok(Lost { damage, first, last, last_end, revision, taken_back, given_up })
     }
 }
 
@@ -178,8 +216,9 @@ mod tests {
             last_end: Time(10),
             revision: 3,
             taken_back: true,
+            given_up: false,
         };
-        let all = vec![one.clone(), Lost::whole(damage, i64::MAX)];
+        let all = vec![one.clone(), Lost::whole(damage.clone(), i64::MAX), Lost::for_good(damage)];
         let mut out = Writer::default();
         write_lost(&mut out, &all);
         let mut reader = Reader(&out.0);
@@ -199,8 +238,8 @@ mod tests {
     #[test]
     fn only_what_rests_on_it_is_refused() {
         let damage = Damage { file: "f".into(), offset: 1, what: "w".into() };
-        let lost =
-            [Lost { damage, first: Time(10), last: Time(20), last_end: Time(21), revision: 5, taken_back: false }];
+        let (first, last, last_end) = (Time(10), Time(20), Time(21));
+        let lost = [Lost { first, last, last_end, ..Lost::whole(damage, 5) }];
         let asked = |from, to, revision| {
             let interval = Interval::new(Time(from), Time(to));
             check(&lost, &interval, revision, || "team/metric".to_string()).is_err()

@@ -12,15 +12,18 @@ use super::fold::frames::{self, FrameKind, SeriesRecord};
 use super::fold::index::IndexWriter;
 use super::fold::{Dirty, pages};
 use super::history::{History, Run};
+use super::repair::{Loss, Touched};
 use super::replay::{Missing, Replay};
 use super::standing::Standing;
-use super::state::{Component, Series, StoredChanges};
+use super::state::{Component, Metric, Series, StoredChanges};
+use super::torn::{Marked, Torn};
 use super::tree::Entry;
 use super::tree::apply::nodes;
 use super::tree::child::{Child, Loader, Place};
 use crate::domain::name::{ComponentName, MetricName};
+use crate::domain::point::Labels;
 use crate::domain::time::Time;
-use crate::store::{FrameRef, IndexState, Line, Position, StoreError};
+use crate::store::{Damage, FrameRef, Gap, IndexState, Line, Position, StoreError};
 use imbl::OrdMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -43,7 +46,13 @@ pub struct Opened {
     pub memtable_bytes: usize,
     /// A component is damaged: nothing may be folded, so that the log keeps all that came after the damage.
     pub damaged: Option<StoreError>,
-    /// Revisions that are missing, in a store that is opened to be repaired.
+    /// What of fold files cannot be read beside blocks and runs, in a store that is opened to be repaired.
+    pub torn: Vec<Loss>,
+    /// What is put there in the place of fold files that cannot be read, by the last position that they cover.
+    pub lines: BTreeMap<Position, Vec<Line>>,
+    /// The last of these files.
+    pub hole: Option<Gap>,
+    /// Revisions that are missing there.
     pub missing: Vec<Missing>,
     /// There too: metrics whose making is missing, and the first revision in which something is lost because of it.
     pub unmade: BTreeMap<(ComponentName, MetricName), i64>,
@@ -52,10 +61,12 @@ pub struct Opened {
 /// A component while its frames are read.
 struct Building {
     component: Component,
-    ids: Vec<FrameRef>,
+    ids: Vec<(Line, FrameRef)>,
     series: HashMap<u64, SeriesBuilding>,
     changes: BTreeMap<MetricId, Vec<StoredChanges>>,
     damaged: Option<StoreError>,
+    /// In a store that is opened to be repaired.
+    torn: Option<Torn>,
 }
 
 /// A series while its frames are read.
@@ -71,16 +82,34 @@ fn damaged(line: &Line, at: FrameRef) -> impl Fn(Undecodable) -> StoreError {
     move |e| e.in_file(file.clone())
 }
 
+/// What is done about a component of which something cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unreadable {
+    /// It is not served.
+    Waits,
+    /// It is opened around that, to be repaired.
+    Repaired,
+}
+
 /// Opens what the store holds. Cost: the directories of all folds, the pages of all series, the log's replay.
-pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Opened, StoreError> {
+pub fn open(
+    loader: &Arc<Loader>,
+    settings: &Settings,
+    now: Time,
+    unreadable: Unreadable,
+) -> Result<Opened, StoreError> {
     let store = loader.store().clone();
     let mut lines = Vec::new();
     let folded = store.read_lines(&mut |line, at| lines.push((line, at)))?;
-    let trusted = store.index_state() == IndexState::Trusted(folded);
+    let repairs = unreadable == Unreadable::Repaired;
+    // Whoever repairs looks at every page, so that none is given up that holds what nothing else does.
+    let trusted = store.index_state() == IndexState::Trusted(folded) && !repairs;
+    let gaps: Vec<Gap> = store.gaps().into_iter().filter(|gap| gap.first <= gap.last && gap.last <= folded).collect();
+    let new = |name: &ComponentName| Building::new(name, repairs.then_some(&gaps[..]));
     let mut building: BTreeMap<ComponentName, Building> = BTreeMap::new();
     let ids_from = dedup::oldest(now, settings.request_id_nanos_min);
     for (line, at) in &lines {
-        let part = building.entry(line.component.clone()).or_insert_with(|| Building::new(&line.component));
+        let part = building.entry(line.component.clone()).or_insert_with(|| new(&line.component));
         let taken = part.take(line, *at, loader, trusted, ids_from);
         part.bear(taken)?;
     }
@@ -91,28 +120,75 @@ pub fn open(loader: &Arc<Loader>, settings: &Settings, now: Time) -> Result<Open
     }
     let mut ids = RequestIds::new(settings.request_ids_max, settings.request_id_nanos_min);
     read_ids(&mut building, loader, &mut ids)?;
-    let mut state = State::new();
+    let (mut state, mut dirty, mut torn) = (State::new(), Dirty::default(), Vec::new());
+    let mut lines: BTreeMap<Position, Vec<Line>> = gaps.iter().map(|gap| (gap.last, Vec::new())).collect();
+    let told = are_told(&gaps, &mut building);
+    let mut open_ended = Vec::new();
     for (name, part) in building {
-        let component = part.finish(loader, settings, trusted, folded)?;
+        let (component, marked) = part.finish(loader, settings, (trusted, folded), (told, now))?;
+        if !marked.losses.is_empty() {
+            dirty.components.insert(name.clone(), refused(&component));
+            torn.extend(marked.losses);
+        }
+        open_ended.extend(marked.is_open_ended.then(|| name.clone()));
+        marked.lines.into_iter().for_each(|(last, line)| lines.entry(last).or_default().push(line));
         state.insert(name, Arc::new(component));
     }
     let mut opened = Opened {
         state,
         ids,
-        dirty: Dirty::default(),
+        dirty,
         last_position: folded,
         last_record_time: Time::MIN,
         folded,
         memtable_bytes: 0,
         damaged: None,
+        torn,
+        lines,
+        hole: gaps.last().cloned(),
         missing: Vec::new(),
         unmade: BTreeMap::new(),
     };
     opened.last_record_time =
         opened.state.values().filter_map(|c| c.batches.last()).map(|b| b.record_time).max().unwrap_or(Time::MIN);
-    Replay::new(&mut opened, loader, settings).run()?;
+    Replay::new(&mut opened, loader, settings, repairs).run()?;
+    open_ended.iter().for_each(|name| opened.pass_hole(name));
     opened.damaged = opened.state.values().find_map(|component| component.damaged.clone());
     Ok(opened)
+}
+
+impl Opened {
+    /// Revisions up to this one were in the last fold file that cannot be read: the file in its place says so.
+    pub fn lose_revisions(&mut self, component: &mut Component, last: i64) {
+        let Some(gap) = &self.hole else { return };
+        let (first, count) = (component.revision + 1, last - component.revision);
+        if component.position == Position(0) {
+            // No other file tells of the component at all.
+            let (damage, of) = (gap.damage.clone(), format!("the catalogue of {}", component.name));
+            self.torn.push(Loss { damage, bytes: None, of, what: Touched::Catalogue, can_be_given_up: true });
+            component.lose_ids(self.last_record_time, gap.damage.clone());
+            let line = frames::ids_line(&component.name, self.last_record_time);
+            self.lines.entry(gap.last).or_default().push(line);
+        }
+        component.lose_facts(count, gap.damage.clone());
+        component.revision = last;
+        component.stored_batches = component.batches.len();
+        self.lines.entry(gap.last).or_default().push(frames::batches_line(&component.name, first, count));
+    }
+
+    /// The log does not say where a component goes on behind that file: behind as many revisions as it can have held, so
+    /// that none is used twice.
+    fn pass_hole(&mut self, name: &ComponentName) {
+        let (Some(gap), Some(there)) = (self.hole.clone(), self.state.get(name).cloned()) else { return };
+        if there.position > self.folded {
+            return;
+        }
+        let mut component = Component::clone(&there);
+        let last = component.revision + (gap.last.0 - gap.first.0 + 1) as i64;
+        self.lose_revisions(&mut component, last);
+        self.dirty.components.entry(name.clone()).or_default();
+        self.state.insert(name.clone(), Arc::new(component));
+    }
 }
 
 /// A component as its frames alone say, without log and index.
@@ -129,7 +205,7 @@ pub struct Rebuilt {
 pub fn rebuild(loader: &Loader, settings: &Settings, lines: &[(Line, FrameRef)]) -> BTreeMap<ComponentName, Rebuilt> {
     let mut parts: BTreeMap<ComponentName, (Building, bool)> = BTreeMap::new();
     for (line, at) in lines {
-        let part = parts.entry(line.component.clone()).or_insert_with(|| (Building::new(&line.component), false));
+        let part = parts.entry(line.component.clone()).or_insert_with(|| (Building::new(&line.component, None), false));
         let taken = part.0.take(line, *at, loader, false, Time::MAX);
         part.1 |= taken.is_err();
     }
@@ -144,14 +220,57 @@ pub fn rebuild(loader: &Loader, settings: &Settings, lines: &[(Line, FrameRef)])
     parts.into_iter().map(whole).collect()
 }
 
+/// Whether every record of the one fold file that cannot be read is known to have made a revision of a component that has
+/// later ones: then it held nothing of others.
+fn are_told(gaps: &[Gap], building: &mut BTreeMap<ComponentName, Building>) -> bool {
+    let held: Vec<_> = building.values_mut().filter_map(|part| part.torn.as_mut()).map(Torn::pass).collect();
+    let [gap] = gaps else { return false };
+    let told: i64 = held.iter().filter_map(|held| held[0]).sum();
+    i64::try_from(gap.last.0 - gap.first.0 + 1) == Ok(told)
+}
+
+/// The series of which something was given up for good, by id.
+fn refused(component: &Component) -> HashMap<u64, (MetricName, Labels)> {
+    let of = |(name, metric): (&MetricName, &Arc<Metric>)| {
+        let marked = metric.series.values().filter(|series| series.lost.iter().any(|lost| lost.given_up));
+        marked.map(|series| (series.id, (name.clone(), series.labels.clone()))).collect::<Vec<_>>()
+    };
+    component.metrics.iter().flat_map(of).collect()
+}
+
 impl Building {
-    fn new(name: &ComponentName) -> Building {
+    fn new(name: &ComponentName, repairs: Option<&[Gap]>) -> Building {
         Building {
             component: Component::new(name.clone()),
             ids: Vec::new(),
             series: HashMap::new(),
             changes: BTreeMap::new(),
             damaged: None,
+            torn: repairs.map(Torn::new),
+        }
+    }
+
+    /// A frame of the component's own. Where it was given up, or is given up now: where it is.
+    fn own<T>(
+        &mut self,
+        line: &Line,
+        at: FrameRef,
+        loader: &Loader,
+        read: impl FnOnce(&[u8]) -> Result<T, Undecodable>,
+    ) -> Result<Result<T, Damage>, StoreError> {
+        let frame = loader.store().read_frame(at);
+        if frame.as_ref().is_ok_and(|frame| frame.is_empty()) {
+            let (file, offset) = loader.store().locate(at);
+            return Ok(Err(Damage { file, offset, what: format!("frame {} was given up", at.number) }));
+        }
+        match frame.and_then(|frame| read(&frame).map_err(damaged(line, at))) {
+            Err(StoreError::Damaged { file, offset, what, .. }) if let Some(torn) = &mut self.torn => {
+                let damage = Damage { file, offset, what };
+                let kind = FrameKind::of(line.kind).map_err(damaged(line, at))?;
+                torn.lose(line, kind, (at, loader.store().frame_length(at)), damage.clone());
+                Ok(Err(damage))
+            }
+            read => read.map(Ok),
         }
     }
 
@@ -178,39 +297,57 @@ impl Building {
         let bad = damaged(line, at);
         let kind = FrameKind::of(line.kind).map_err(&bad)?;
         match kind {
-            FrameKind::Component => {
-                let record = frames::read_component(&loader.store().read_frame(at)?).map_err(&bad)?;
-                self.component.revision = record.revision;
-                self.component.next_metric = record.next_metric;
-                self.component.next_series = record.next_series;
-                record.catalog.into_iter().for_each(|change| self.component.take_catalog(change));
-                self.component.lost = record.lost;
-            }
+            FrameKind::Component => match self.own(line, at, loader, frames::read_component)? {
+                Ok(record) => {
+                    self.torn.iter_mut().for_each(|torn| torn.component(at.fold, record.revision, record.next_series));
+                    self.component.revision = record.revision;
+                    self.component.next_metric = record.next_metric;
+                    self.component.next_series = record.next_series;
+                    record.catalog.into_iter().for_each(|change| self.component.take_catalog(change));
+                    self.component.lost = record.lost;
+                }
+                // What it held beside that is held elsewhere, or is refused.
+                Err(_) => self.component.revision = frames::read_component_line(&line.summary).map_err(&bad)?,
+            },
             FrameKind::Batches => {
-                let facts = frames::read_batches(&loader.store().read_frame(at)?).map_err(&bad)?;
-                self.component.batches.extend(facts);
+                let (first, count) = frames::read_batches_line(&line.summary).map_err(&bad)?;
+                if let Some(torn) = &mut self.torn {
+                    torn.facts(at.fold, first, count);
+                    let missing = first - 1 - self.component.batches.len() as i64;
+                    if let Some(damage) = torn.damage_before(at.fold).filter(|_| missing > 0) {
+                        self.component.lose_facts(missing, damage.clone());
+                    }
+                }
+                match self.own(line, at, loader, frames::read_batches)? {
+                    Ok(facts) => self.component.batches.extend(facts),
+                    Err(damage) => self.component.lose_facts(count, damage),
+                }
             }
             FrameKind::Changes => {
                 let (metric, first_revision, last_revision) = frames::read_changes_line(&line.summary).map_err(&bad)?;
+                self.torn.iter_mut().for_each(|torn| torn.met(metric, 0));
                 self.changes.entry(metric).or_default().push(StoredChanges { first_revision, last_revision, at });
             }
             FrameKind::Ids => {
                 if frames::read_ids_line(&line.summary).map_err(&bad)? >= ids_from {
-                    self.ids.push(at);
+                    self.ids.push((line.clone(), at));
                 }
             }
             FrameKind::Block | FrameKind::Run | FrameKind::SeriesPage if trusted => {}
             FrameKind::Block => {
+                self.torn.iter_mut().for_each(|torn| torn.stretch(line));
                 let (series, extent, sum) = frames::read_block_line(&line.summary).map_err(&bad)?;
                 let entry = Entry { extent, sum, child: Child::stored(Place::Block(at)) };
                 self.standing(series).take_block(extent.first_key, extent.last_key, entry);
             }
             FrameKind::Run => {
+                self.torn.iter_mut().for_each(|torn| torn.stretch(line));
                 let (series, first_key, last_key, whole) = frames::read_run_line(&line.summary).map_err(&bad)?;
                 self.standing(series).take_run(Run { first_key, last_key, at }, whole);
             }
             FrameKind::SeriesPage => {
-                for record in frames::read_series_page(&loader.store().read_frame(at)?).map_err(&bad)? {
+                for record in self.own(line, at, loader, frames::read_series_page)?.unwrap_or_default() {
+                    self.torn.iter_mut().for_each(|torn| torn.record(at.fold, &record));
                     self.standing(record.id).take_record(record);
                 }
             }
@@ -230,24 +367,32 @@ impl Building {
         mut self,
         loader: &Arc<Loader>,
         settings: &Settings,
-        trusted: bool,
-        folded: Position,
-    ) -> Result<Component, StoreError> {
+        (trusted, folded): (bool, Position),
+        (told, now): (bool, Time),
+    ) -> Result<(Component, Marked), StoreError> {
         if self.damaged.is_some() {
             self.component.damaged = self.damaged;
-            return Ok(self.component);
+            return Ok((self.component, Marked::default()));
         }
+        let torn = self.torn.take().unwrap_or_default();
+        // Facts may be lost with a fold file that nothing but the component's revision tells of.
+        let missing = self.component.revision - self.component.batches.len() as i64;
+        if let Some(damage) = torn.damage_before(Position(u64::MAX)).filter(|_| missing > 0) {
+            self.component.lose_facts(missing, damage.clone());
+        }
+        let mut marked = torn.mark(&mut self.component, told, now);
         let names: HashMap<MetricId, _> = self.component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
         let mut pages = BTreeSet::new();
         let mut index = IndexWriter::new(loader);
         for (id, building) in std::mem::take(&mut self.series) {
             // Series without a record, or of a metric that is gone, are of deleted metrics.
-            let Some((record, root, runs)) = building.finish(settings, &names, &self.component) else { continue };
+            let Some((mut record, root, runs)) = building.finish(settings, &names, &self.component) else { continue };
             let Some(name) = names.get(&record.metric) else {
                 // A page that still says something of them: earlier versions left it.
                 pages.insert(pages::page_of(id));
                 continue;
             };
+            marked.series(&self.component, &mut record);
             if !trusted {
                 if let Some(root) = &root {
                     index.tree(root)?;
@@ -277,7 +422,7 @@ impl Building {
         self.component.position = folded;
         self.component.stored_catalog = self.component.catalog.len();
         self.component.stored_batches = self.component.batches.len();
-        Ok(self.component)
+        Ok((self.component, marked))
     }
 }
 
@@ -340,12 +485,17 @@ fn read_ids(
 ) -> Result<(), StoreError> {
     let mut found = Vec::new();
     for part in building.values_mut() {
-        for at in std::mem::take(&mut part.ids) {
-            let read = loader.store().read_frame(at).and_then(|bytes| {
-                frames::read_ids(&bytes)
-                    .map_err(|e| e.in_file(format!("request ids {} of the fold that ends at {}", at.number, at.fold.0)))
+        for (line, at) in std::mem::take(&mut part.ids) {
+            let done = part.own(&line, at, loader, frames::read_ids).and_then(|read| {
+                match read {
+                    Ok(more) => found.extend(more),
+                    Err(damage) => {
+                        let last = frames::read_ids_line(&line.summary).map_err(damaged(&line, at))?;
+                        part.component.lose_ids(last, damage);
+                    }
+                }
+                Ok(())
             });
-            let done = read.map(|more| found.extend(more));
             part.bear(done)?;
         }
     }

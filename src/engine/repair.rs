@@ -7,10 +7,9 @@ use super::Settings;
 use super::block::{Columns, Leaf};
 use super::committer::State;
 use super::effect::{Deed, Effect, write_effect};
-use super::fold::frames::FrameKind;
 use super::fold::{Fold, Folded};
 use super::lost::{Lost, series_text};
-use super::open::{Opened, open};
+use super::open::{Opened, Unreadable, open};
 use super::state::{Component, Metric, Series};
 use super::tree::apply::nodes;
 use super::tree::child::{Body, Child, Loader};
@@ -19,8 +18,8 @@ use crate::clock::Clock;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::Labels;
 use crate::domain::time::Time;
-use crate::store::{Commit, Committed, Damage, FrameRef, Gap, Position, Record, Store, StoreError};
-use std::collections::BTreeSet;
+use crate::store::{Commit, Committed, Damage, FrameRef, Gap, Line, Position, Record, Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -48,8 +47,12 @@ pub enum Touched {
     All(i64),
     /// What these revisions did, from the first to the last, to any of its series.
     Revisions(i64, i64),
-    /// Nothing: it only keeps the store from being opened.
+    /// Nothing: it only keeps the store from being opened, or a component from being served.
     Nothing,
+    /// What was made, changed or deleted of its metrics.
+    Catalogue,
+    /// Request ids, of which the last was recorded then.
+    Ids(Time),
     /// Whatever these records of the log did, from the first to the last; None: nobody knows how many there were.
     Records(Position, Option<Position>),
 }
@@ -63,6 +66,8 @@ impl fmt::Display for Loss {
             Touched::All(revision) => write!(f, "all of it, from revision {revision} on")?,
             Touched::Revisions(first, last) => write!(f, "any series of it, revisions {first} to {last}")?,
             Touched::Nothing => write!(f, "all that it held is elsewhere")?,
+            Touched::Catalogue => write!(f, "metrics made, changed or deleted")?,
+            Touched::Ids(last) => write!(f, "recorded up to {last}")?,
             Touched::Records(first, Some(last)) => write!(f, "records {} to {} of the log", first.0, last.0)?,
             Touched::Records(first, None) => {
                 write!(f, "record {} of the log, and nobody knows how many after it", first.0)?;
@@ -74,6 +79,15 @@ impl fmt::Display for Loss {
         }
         write!(f, ": {what}")
     }
+}
+
+/// What was given up, in a store whose series, metrics and components say so: its bytes can go.
+#[derive(Default)]
+pub struct GivenUp {
+    /// Damaged frames that nothing refers to any more, those that were given up before among them.
+    pub frames: BTreeSet<FrameRef>,
+    /// What is put in the place of fold files that cannot be read, by the last position that they cover.
+    pub folds: BTreeMap<Position, Vec<Line>>,
 }
 
 /// A store being put right.
@@ -88,8 +102,9 @@ impl Repair {
     /// Looks at everything. Costs reading all blocks and runs once.
     pub fn look(store: Arc<dyn Store>, clock: &dyn Clock, settings: Settings) -> Result<Repair, StoreError> {
         let loader = Arc::new(Loader::new(store, settings.cache_bytes_max));
-        let opened = open(&loader, &settings, clock.now())?;
-        let mut repair = Repair { loader, settings, opened, losses: Vec::new() };
+        let opened = open(&loader, &settings, clock.now(), Unreadable::Repaired)?;
+        let losses = opened.torn.clone();
+        let mut repair = Repair { loader, settings, opened, losses };
         repair.gaps();
         for component in State::clone(&repair.opened.state).values() {
             repair.component(component)?;
@@ -147,7 +162,7 @@ impl Repair {
             for stored in &metric.stored_changes {
                 if let Some(damage) = damage(self.loader.store().read_frame(stored.at).map(drop))? {
                     let of = format!("ListChanges of {}", metric.definition().name);
-                    self.found(damage, of, Touched::Revisions(stored.first_revision, stored.last_revision), false);
+                    self.found(damage, of, Touched::Revisions(stored.first_revision, stored.last_revision), true);
                 }
             }
             for series in metric.series.values() {
@@ -162,6 +177,9 @@ impl Repair {
     }
 
     fn lost(&mut self, of: String, lost: &Lost) {
+        if lost.given_up {
+            return;
+        }
         let what = match lost.is_whole() {
             true => Touched::All(lost.revision),
             false => Touched::Keys(lost.first, lost.last, lost.revision),
@@ -207,10 +225,10 @@ impl Repair {
         if torn_past {
             runs.clear();
         }
-        if torn || torn_past || !series.lost.is_empty() {
+        if torn || torn_past || series.lost.iter().any(|lost| !lost.given_up) {
             let name = definition.name.clone();
             self.change(&component.name, &name, &series.labels, |kind_of, settings, series| {
-                series.lost.clear();
+                series.lost.retain(|lost| lost.given_up);
                 if torn {
                     series.root = rebuilt(kind_of, leaves, settings);
                 }
@@ -262,18 +280,17 @@ impl Repair {
     }
 
     /// Goes on without what is lost, for good. The index is not closed: it is built anew when the store is opened.
-    /// Refused where a component as a whole is damaged: nothing is changed then. Answers the damaged frames that nothing
-    /// refers to any more, those that were given up before among them: the store may leave them out.
-    pub fn give_up(mut self) -> Result<BTreeSet<FrameRef>, StoreError> {
+    /// Refused where a component as a whole is damaged: nothing is changed then.
+    pub fn give_up(mut self) -> Result<GivenUp, StoreError> {
         if let Some(error) = &self.opened.damaged {
             return Err(error.clone());
         }
-        let dead = self.damaged_frames()?;
-        let names: Vec<ComponentName> =
-            self.opened.state.values().filter(|c| !c.lost.is_empty()).map(|c| c.name.clone()).collect();
+        let dead = GivenUp { frames: self.damaged_frames()?, folds: std::mem::take(&mut self.opened.lines) };
+        let goes = |component: &&Arc<Component>| component.lost.iter().any(|lost| !lost.lost.given_up);
+        let names: Vec<ComponentName> = self.opened.state.values().filter(goes).map(|c| c.name.clone()).collect();
         for name in names {
             let component = self.opened.state.get_mut(&name).expect("it was just found");
-            Arc::make_mut(component).lost.clear();
+            Arc::make_mut(component).lost.retain(|lost| lost.lost.given_up);
             self.opened.dirty.components.entry(name).or_default();
         }
         let store = self.loader.store().clone();
@@ -312,15 +329,11 @@ impl Repair {
         }
     }
 
-    /// Blocks and runs that cannot be read: all that was referred to has just been looked at, and is given up.
+    /// Frames that cannot be read: all that was referred to has just been looked at, and is given up.
     fn damaged_frames(&self) -> Result<BTreeSet<FrameRef>, StoreError> {
         let store = self.loader.store();
         let mut frames = Vec::new();
-        store.read_lines(&mut |line, at| {
-            if matches!(FrameKind::of(line.kind), Ok(FrameKind::Block | FrameKind::Run)) {
-                frames.push(at);
-            }
-        })?;
+        store.read_lines(&mut |_, at| frames.push(at))?;
         let mut damaged = BTreeSet::new();
         for at in frames {
             if damage(store.read_frame(at).map(drop))?.is_some() {

@@ -24,6 +24,8 @@ pub struct Replay<'a> {
     pub settings: &'a Settings,
     /// Something cannot be read and was given up: revisions may be missing.
     given_up: bool,
+    /// The store is opened to be repaired.
+    repairs: bool,
 }
 
 /// Revisions of a component that are missing, in a store that is opened to be repaired.
@@ -41,8 +43,9 @@ pub struct Missing {
 
 impl<'a> Replay<'a> {
     /// Nothing yet.
-    pub fn new(opened: &'a mut Opened, loader: &'a Arc<Loader>, settings: &'a Settings) -> Replay<'a> {
-        Replay { opened, loader, settings, given_up: false }
+    pub fn new(opened: &'a mut Opened, loader: &'a Arc<Loader>, settings: &'a Settings, repairs: bool) -> Replay<'a> {
+        let given_up = !opened.torn.is_empty() || opened.hole.is_some();
+        Replay { opened, loader, settings, given_up, repairs }
     }
 
     /// All of it.
@@ -81,7 +84,11 @@ impl<'a> Replay<'a> {
             let between = (component.position, position);
             let (component_name, first) = (component.name.clone(), component.revision + 1);
             self.opened.missing.push(Missing { component: component_name, first, last: before, between });
-            component.leave_out_revisions(before, record.record_time);
+            // The first that the log says of a component goes on from the folds.
+            match self.opened.hole.is_some() && component.position <= self.opened.folded {
+                true => self.opened.lose_revisions(&mut component, before),
+                false => component.leave_out_revisions(before, record.record_time),
+            }
         }
         component.damaged.is_none().then_some(component)
     }
@@ -115,12 +122,17 @@ impl<'a> Replay<'a> {
             replaced_nodes: &mut self.opened.dirty.replaced_nodes,
             bytes_added: 0,
         };
-        match effect.apply(&mut component, record.record_time, &mut around) {
-            Err(error @ StoreError::Damaged { .. }) => {
+        let before = self.repairs.then(|| component.clone());
+        match (effect.apply(&mut component, record.record_time, &mut around), before) {
+            (Err(StoreError::Damaged { file, offset, what, .. }), Some(before)) => {
+                // The log goes on from a damaged block: what the record did is lost with it.
+                return self.lose_of(position, before, record, Damage { file, offset, what });
+            }
+            (Err(error @ StoreError::Damaged { .. }), None) => {
                 self.damaged(component, error);
                 return Ok(());
             }
-            applied => applied?,
+            (applied, _) => applied?,
         }
         self.opened.memtable_bytes += around.bytes_added;
         self.remember(&record.component, &effect, record);
@@ -157,7 +169,17 @@ impl<'a> Replay<'a> {
         // A list of format 1 does not say whether it made a revision: that it did not is as it was before.
         let things = read_list(&record.series).map_err(|e| undecodable(position, e))?;
         let makes = things.is_none_or(|things| !things.is_empty());
-        let Some(mut component) = self.component(position, record, makes) else { return Ok(()) };
+        let Some(component) = self.component(position, record, makes) else { return Ok(()) };
+        self.lose_of(position, component, record, damage)
+    }
+
+    fn lose_of(
+        &mut self,
+        position: Position,
+        mut component: Component,
+        record: &Record,
+        damage: Damage,
+    ) -> Result<(), StoreError> {
         let error = StoreError::from(damage.clone());
         match apply_lost(&mut component, record, &damage).map_err(|e| undecodable(position, e))? {
             None => {

@@ -3,14 +3,15 @@
 
 use super::batch::MetricId;
 use super::history::History;
-use super::lost::{Lost, LostMetric};
+use super::lost::{Lost, LostFacts, LostIds, LostMetric};
 use super::tree::Entry;
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::Definition;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::Time;
-use crate::store::{FrameRef, Position, StoreError};
+use crate::planted::{self, Bug};
+use crate::store::{Damage, FrameRef, Position, StoreError};
 use imbl::{OrdMap, Vector};
 use std::sync::Arc;
 
@@ -41,6 +42,10 @@ pub struct Component {
     pub next_series: u64,
     /// Definitions of its metrics that are lost.
     pub lost: Vec<LostMetric>,
+    /// What is not known of its revisions. `batches` holds what was known before in their place.
+    pub lost_facts: Vec<LostFacts>,
+    /// Request ids that are lost, those that were recorded last.
+    pub lost_ids: Option<LostIds>,
     /// What of it could not be read when it was opened: nothing is answered of it, and nothing taken.
     pub damaged: Option<StoreError>,
 }
@@ -223,6 +228,8 @@ impl Component {
             next_metric: 1,
             next_series: 1,
             lost: Vec::new(),
+            lost_facts: Vec::new(),
+            lost_ids: None,
             damaged: None,
         }
     }
@@ -237,19 +244,64 @@ impl Component {
         }
     }
 
+    /// Goes on behind so many revisions of which it is lost what they were.
+    pub fn lose_facts(&mut self, count: i64, damage: Damage) {
+        let first = self.batches.len() as i64 + 1;
+        let nobody: Arc<str> = "".into();
+        let record_time = self.batches.last().map_or(Time::MIN, |batch| batch.record_time);
+        let unknown = BatchFacts { record_time, who: nobody.clone(), reason: nobody, added: false };
+        self.batches.extend(std::iter::repeat_n(unknown, count.max(0) as usize));
+        self.lost_facts.push(LostFacts { damage, first, last: first + count - 1 });
+    }
+
+    /// Request ids are lost, of which the last was recorded then.
+    pub fn lose_ids(&mut self, last: Time, damage: Damage) {
+        if self.lost_ids.as_ref().is_none_or(|lost| lost.last < last) && !planted::is(Bug::ForgetLostIds) {
+            self.lost_ids = Some(LostIds { damage, last });
+        }
+    }
+
+    /// Refuses an id that is not remembered while one that is lost should be: it may be that one.
+    pub fn check_ids(&self, now: Time, nanos_min: i64) -> Result<(), StoreError> {
+        match &self.lost_ids {
+            Some(lost) if now.0.saturating_sub(lost.last.0) < nanos_min => Err(lost.damage.clone().into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a revision of which nobody knows what it was.
+    pub fn check_facts(&self, revision: i64) -> Result<(), StoreError> {
+        match self.lost_facts.iter().find(|lost| (lost.first..=lost.last).contains(&revision)) {
+            Some(lost) => Err(lost.damage.clone().into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether all that is lost of a metric's definition was given up.
+    pub fn is_given_up(&self, name: &MetricName) -> bool {
+        let mut lost = self.lost.iter().filter(|lost| lost.name == *name).peekable();
+        lost.peek().is_some() && lost.all(|lost| lost.lost.given_up)
+    }
+
+    /// Whether nothing is told of this creation of a metric any more.
+    pub fn is_refused(&self, id: MetricId) -> bool {
+        self.lost.iter().any(|lost| lost.id == id && lost.lost.given_up)
+    }
+
     /// What a revision was; None for 0 and above the last.
     pub fn batch(&self, revision: i64) -> Option<&BatchFacts> {
         usize::try_from(revision - 1).ok().and_then(|index| self.batches.get(index))
     }
 
-    /// The last revision recorded at or before `t`; 0: none. O(log n).
-    pub fn revision_at(&self, t: Time) -> i64 {
+    /// The last revision recorded at or before `t`; 0: none. Refused where that is lost. O(log n).
+    pub fn revision_at(&self, t: Time) -> Result<i64, StoreError> {
         let (mut low, mut high) = (0, self.batches.len());
         while low < high {
             let middle = (low + high) / 2;
             if self.batches[middle].record_time <= t { low = middle + 1 } else { high = middle }
         }
-        low as i64
+        // What is not known counts as recorded with the one before: the last of it is found wherever it might be.
+        self.check_facts(low as i64).map(|()| low as i64)
     }
 }
 

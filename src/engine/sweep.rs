@@ -140,20 +140,26 @@ impl Sweeping {
             self.drop_garbage();
             while !self.is_stopped() && (!self.waiting.is_empty() || self.is_due() || self.is_index_due()) {
                 let waiting = std::mem::take(&mut self.waiting);
-                let done = self.work(!waiting.is_empty());
-                let failed = done.is_err();
-                match &done {
-                    Ok(Some(_)) => {}
+                match self.work(!waiting.is_empty()) {
+                    Ok(Some(swept)) => waiting.into_iter().for_each(|reply| drop(reply.send(Ok(swept)))),
                     Ok(None) => return,
-                    Err(error) => self.failed(error),
-                }
-                let swept = done.map(Option::unwrap_or_default);
-                waiting.into_iter().for_each(|reply| drop(reply.send(swept.clone())));
-                if failed {
-                    break;
+                    Err(error) => {
+                        self.failed(&error);
+                        self.waiting.extend(waiting);
+                        self.refuse(&error);
+                        break;
+                    }
                 }
             }
+            if let Some(cause) = &*self.shared.poisoned.load() {
+                self.refuse(&StoreError::Poisoned { cause: cause.to_string() });
+            }
         }
+    }
+
+    /// Whoever waits is told why nothing comes of it.
+    fn refuse(&mut self, error: &StoreError) {
+        self.waiting.drain(..).for_each(|reply| drop(reply.send(Err(error.clone()))));
     }
 
     /// What is due, or all of it where it is `asked` for. None: it was stopped.

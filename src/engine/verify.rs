@@ -176,7 +176,7 @@ impl Verifying<'_> {
                 let touches = Touches::metric(&component.name, &lost.name);
                 self.damage(lost.lost.damage.clone().into(), Some(touches))?;
             }
-            for (name, metric) in &component.metrics {
+            for (name, metric) in component.metrics.iter().filter(|(_, metric)| !component.is_refused(metric.id)) {
                 for labels in metric.series.keys() {
                     self.series_now(&component.name, name, labels)?;
                 }

@@ -2,8 +2,7 @@
 //! held and whatever is written or folded meanwhile.
 
 use super::batch::{Filter, MetricId};
-use super::block::Leaf;
-pub use super::block::{Columns, is_plain, summed};
+pub use super::block::{Columns, Leaf, summed};
 use super::changes;
 use super::lost::{self, Lost, Whose};
 use super::readers::Token;
@@ -93,13 +92,13 @@ pub trait Visitor {
     /// One point. `Break` ends the walk.
     fn point(&mut self, point: &Point) -> ControlFlow<()>;
     /// Whether it would rather have the points of this block through `points` than what its chunks come to. One that
-    /// would never ends the walk.
-    fn takes_points(&self, _: &Columns) -> bool {
+    /// would ends the walk behind all that it was given, or never.
+    fn takes_points(&self, _: &Leaf) -> bool {
         false
     }
     /// Points of a block, in order; unless it does better, one by one.
-    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
-        columns.points(range).try_for_each(|point| self.point(&point))
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        leaf.columns.points(range).try_for_each(|point| self.point(&point))
     }
 }
 
@@ -188,8 +187,8 @@ impl View {
         self.evaluate_time
     }
 
-    /// The last revision recorded at or before `t`; 0 where there is none. For `ListChanges`.
-    pub fn revision_at(&self, t: Time) -> i64 {
+    /// The last revision recorded at or before `t`; 0 where there is none. For `ListChanges`. Refused where that is lost.
+    pub fn revision_at(&self, t: Time) -> Result<i64, StoreError> {
         self.component.revision_at(t)
     }
 
@@ -330,6 +329,12 @@ impl SeriesView {
         Ok((all.last_before(self.root(), Time::MAX)?, last))
     }
 
+    /// Times of the first and the last point with `start <= time < end`; None: there is none. O(log n), and adds
+    /// nothing up.
+    pub fn bounds(&self, interval: Interval) -> Result<Option<(Time, Time)>, StoreError> {
+        self.walk().bounds(self.root(), interval)
+    }
+
     /// What the points with `start <= time < end` come to; None: there is none. O(log n).
     pub fn span(&self, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
         self.walk().span(self.root(), interval)
@@ -356,6 +361,14 @@ impl SeriesView {
     /// Walks the points of the interval in order of time.
     pub fn visit(&self, interval: Interval, visitor: &mut dyn Visitor) -> Result<(), StoreError> {
         self.walk().visit(self.root(), interval, visitor)
+    }
+
+    /// Points of the interval in order of time, column by column: block by block until there are `points_min`, or all.
+    /// To go on: from the last one's time + 1. Cost: some nanoseconds a point, where `points` takes ten.
+    pub fn columns(&self, interval: Interval, points_min: usize) -> Result<Columns, StoreError> {
+        let mut take = TakeColumns { columns: Columns::default(), points_min };
+        self.visit(interval, &mut take)?;
+        Ok(take.columns)
     }
 
     /// Up to `points_max` points of the interval in order of time. To go on: from the last one's time + 1.
@@ -447,5 +460,33 @@ impl Visitor for Take {
     fn point(&mut self, point: &Point) -> ControlFlow<()> {
         self.points.push(*point);
         if self.points.len() < self.points_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// Takes the first points, block by block.
+struct TakeColumns {
+    columns: Columns,
+    points_min: usize,
+}
+
+impl Visitor for TakeColumns {
+    fn stretch(&mut self, _: &Aggregate) -> bool {
+        false
+    }
+
+    fn point(&mut self, _: &Point) -> ControlFlow<()> {
+        unreachable!("it takes whole blocks")
+    }
+
+    fn takes_points(&self, _: &Leaf) -> bool {
+        true
+    }
+
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        if range.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.columns.extend(&leaf.columns, range);
+        if self.columns.len() < self.points_min { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 }

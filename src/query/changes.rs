@@ -7,6 +7,7 @@ use crate::domain::definition::Definition;
 use crate::domain::limit::PAGE_BYTES_MAX;
 use crate::domain::time::Time;
 use crate::engine::view::{ChangeKind, ChangeRow, ChangesAsk};
+use crate::store::StoreError;
 use std::sync::Arc;
 
 /// A page of changes.
@@ -25,7 +26,7 @@ pub struct ChangesPage {
 pub fn run(plan: &ChangesPlan) -> Result<ChangesPage, QueryError> {
     let scene = &plan.scene;
     let revision = scene.view.revision();
-    let (from_revision, to_revision) = revisions(plan);
+    let (from_revision, to_revision) = revisions(plan)?;
     let after = scene.position.row.map(|revision| (revision, rows_before(scene.position)));
     let mut rows = scene.view.changes(&ChangesAsk {
         metric: scene.name.clone(),
@@ -60,15 +61,15 @@ fn position(given: &[ChangeRow], after: Option<(i64, usize)>) -> Position {
 }
 
 /// Revisions that are asked for: `[from, to)`, up to the view's own.
-fn revisions(plan: &ChangesPlan) -> (i64, i64) {
+fn revisions(plan: &ChangesPlan) -> Result<(i64, i64), StoreError> {
     let view = &plan.scene.view;
     let (from, to) = plan.revisions;
     let last = view.revision().saturating_add(1);
     let to = if to == 0 { last } else { to.min(last) };
     let times = plan.record_times;
-    let from = if times.start > Time::MIN { from.max(view.revision_at(times.start.plus(-1)) + 1) } else { from };
-    let to = if times.end < Time::MAX { to.min(view.revision_at(times.end.plus(-1)) + 1) } else { to };
-    (from, to)
+    let from = if times.start > Time::MIN { from.max(view.revision_at(times.start.plus(-1))? + 1) } else { from };
+    let to = if times.end < Time::MAX { to.min(view.revision_at(times.end.plus(-1))? + 1) } else { to };
+    Ok((from, to))
 }
 
 /// Bytes that a row takes at most, beside its labels' names.

@@ -152,17 +152,20 @@ pub(super) fn of(group: &Group, frame: &Frame<'_>) -> Result<Coverage, StoreErro
     let mut gaps = Gaps::default();
     let counted = Ledger::counted(kind, frame.edges.interval());
     for ledger in &group.ledgers {
-        // Where the first point is lost, there is one.
-        let never = ledger.series().last_known()?.0.is_none() && ledger.first()?.is_none();
+        let never = match ledger.first() {
+            Ok(first) => first.is_none(),
+            // Where the first point is lost, there may be another.
+            Err(error) if ledger.series().last_known()?.0.is_none() => return Err(error),
+            Err(_) => false,
+        };
         if never {
             continue;
         }
         coverage.never_reported = false;
         coverage.overdue |= frame.is_overdue_now(kind, ledger)?;
-        if let Some(found) = ledger.series().span(counted)? {
-            let first = coverage.first_point_time.map_or(found.first_time, |first| first.min(found.first_time));
-            coverage.first_point_time = Some(first);
-            coverage.last_point_time = coverage.last_point_time.max(Some(found.last_time));
+        if let Some((first, last)) = ledger.series().bounds(counted)? {
+            coverage.first_point_time = Some(coverage.first_point_time.map_or(first, |earlier| earlier.min(first)));
+            coverage.last_point_time = coverage.last_point_time.max(Some(last));
         }
         let mut own = Vec::new();
         let (Some(expected), Some(periods)) = (frame.missing(ledger, kind, &mut own)?, frame.periods) else { continue };

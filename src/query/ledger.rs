@@ -13,8 +13,9 @@ use crate::domain::aggregate::{Aggregate, link};
 use crate::domain::definition::Kind;
 use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::{Interval, Time};
-use crate::engine::view::SeriesView;
+use crate::engine::view::{Leaf, SeriesView, Visitor};
 use crate::store::StoreError;
+use std::ops::{ControlFlow, Range};
 
 /// One series, and what its rules hang on.
 pub struct Ledger {
@@ -47,18 +48,6 @@ pub(super) struct Flow {
     pub(super) points: u64,
     /// The latest end of a point; None: there is none.
     pub(super) latest_end: Option<Time>,
-}
-
-/// What a stretch of points adds to a total, its first report's share included.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Stretch {
-    pub(super) points: u64,
-    pub(super) sum: i128,
-    /// The highest that it adds at any time.
-    pub(super) high: i128,
-    pub(super) first_time: Time,
-    pub(super) last_time: Time,
-    pub(super) last_end: Time,
 }
 
 /// Something that changes a total.
@@ -162,6 +151,11 @@ impl Ledger {
 
     /// What happened in `[start, end)`, openings left out. O(log n).
     pub(super) fn flow(&self, window: Interval) -> Result<Flow, StoreError> {
+        if self.kind == Kind::Delta {
+            let mut flow = Flow::default();
+            self.series.visit(window, &mut flow)?;
+            return Ok(flow);
+        }
         let Some(found) = self.series.span(Ledger::counted(self.kind, window))? else { return Ok(Flow::default()) };
         let latest_end = Some(found.last_end);
         let flow = Flow { sum: found.sum, steps: found.count, points: found.count, latest_end };
@@ -183,30 +177,6 @@ impl Ledger {
             return Ok((None, flow.latest_end));
         }
         Ok((Some(opening.map_or(0, |(_, value)| i128::from(value)) + flow.sum), flow.latest_end))
-    }
-
-    /// What the points at these times add to a total; an implied opening is among it, one that was set is not.
-    pub(super) fn stretch(&self, times: Interval) -> Result<Option<Stretch>, StoreError> {
-        let Some(found) = self.series.span(times)? else { return Ok(None) };
-        let lead = match self.kind {
-            Kind::Cumulative => self.lead_amount(&found)?,
-            Kind::Delta | Kind::Gauge => 0,
-        };
-        Ok(Some(Stretch {
-            points: found.count,
-            sum: lead + found.sum,
-            high: lead + found.high,
-            first_time: found.first_time,
-            last_time: found.last_time,
-            last_end: found.last_end,
-        }))
-    }
-
-    fn lead_amount(&self, found: &Aggregate) -> Result<i128, StoreError> {
-        Ok(match self.lead_of(found)? {
-            Lead::Opening => i128::from(found.first_value),
-            Lead::Step { amount, .. } => amount,
-        })
     }
 
     /// Everything that points at these times do to a total, in order of time.
@@ -236,6 +206,41 @@ impl Ledger {
             });
         }
         Ok(events)
+    }
+}
+
+/// Adds up DELTA points: of a part of a block no more than a flow says. (Measured with
+/// what coverage no longer adds up: a total of 200 series in a quarter of the time.)
+impl Visitor for Flow {
+    fn stretch(&mut self, aggregate: &Aggregate) -> bool {
+        self.add(aggregate.sum, aggregate.count, aggregate.last_end);
+        true
+    }
+
+    fn point(&mut self, point: &Point) -> ControlFlow<()> {
+        self.add(point.value.into(), 1, point.end);
+        ControlFlow::Continue(())
+    }
+
+    fn takes_points(&self, leaf: &Leaf) -> bool {
+        leaf.sums(Kind::Delta).is_some()
+    }
+
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        let Some(sums) = leaf.sums(Kind::Delta).filter(|_| !range.is_empty()) else {
+            return leaf.columns.points(range).try_for_each(|point| self.point(&point));
+        };
+        self.add(sums.sum(&leaf.columns, range.clone()).into(), range.len() as u64, leaf.columns.end(range.end - 1));
+        ControlFlow::Continue(())
+    }
+}
+
+impl Flow {
+    fn add(&mut self, sum: i128, points: u64, latest_end: Time) {
+        self.sum += sum;
+        self.steps += points;
+        self.points += points;
+        self.latest_end = self.latest_end.max(Some(latest_end));
     }
 }
 

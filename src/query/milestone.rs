@@ -1,5 +1,6 @@
 //! `ListMilestones`: the first time the total (of a gauge: the level) was at or above each threshold.
 
+mod cells;
 mod one;
 mod several;
 

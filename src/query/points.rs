@@ -5,15 +5,15 @@ use super::ask::Form;
 use super::fault::QueryError;
 use super::plan::PointsPlan;
 use crate::domain::limit::READ_RUN_POINTS_MAX;
-use crate::domain::point::{Labels, Point};
-use crate::domain::time::Time;
+use crate::domain::point::Labels;
+use crate::engine::view::Columns;
 
 /// Points of one series that follow each other.
 pub struct Run {
     /// The series.
     pub labels: Labels,
     /// At least one.
-    pub points: Vec<Point>,
+    pub points: Columns,
 }
 
 impl PointsPlan {
@@ -36,10 +36,10 @@ impl PointsPlan {
         for series in self.scene.series()? {
             let mut interval = self.edges().interval();
             loop {
-                let points = series.points(interval, READ_RUN_POINTS_MAX)?;
-                let Some(last) = points.last() else { break };
+                let points = series.columns(interval, READ_RUN_POINTS_MAX)?;
+                let Some(last) = points.len().checked_sub(1) else { break };
                 let is_last = points.len() < READ_RUN_POINTS_MAX;
-                interval.start = Time(last.time.0).next();
+                interval.start = points.time(last).next();
                 if !take(Run { labels: series.labels().clone(), points }) {
                     return Ok(());
                 }

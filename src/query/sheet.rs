@@ -7,7 +7,7 @@ use crate::domain::aggregate::Aggregate;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
-use crate::engine::view::{Columns, Visitor, is_plain, summed};
+use crate::engine::view::{Leaf, Visitor, summed};
 use crate::planted::{self, Bug};
 use crate::store::StoreError;
 use std::ops::{ControlFlow, Range};
@@ -229,22 +229,30 @@ impl Visitor for Walk<'_> {
         self.put(index, &Aggregate::of(self.kind, point, None));
         ControlFlow::Continue(())
     }
-    fn takes_points(&self, columns: &Columns) -> bool {
-        is_plain(self.kind, columns)
+
+    fn takes_points(&self, leaf: &Leaf) -> bool {
+        leaf.sums(self.kind).is_some()
     }
 
-    /// Plain ones window by window.
-    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
-        if !is_plain(self.kind, columns) {
+    /// Those that have running sums window by window.
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        let columns = &leaf.columns;
+        let Some(sums) = leaf.sums(self.kind) else {
             return columns.points(range).try_for_each(|point| self.point(&point));
-        }
+        };
         let mut at = range.start;
         while at < range.end {
             let index = self.window_of(columns.time(at));
             let in_window = self.windows[index..].first().filter(|_| index + 1 < self.windows.len());
             let end = in_window.map_or(range.end, |window| columns.at_or_after(window.end).clamp(at + 1, range.end));
-            if let Some(sum) = summed(self.kind, columns, at..end, None) {
-                self.put(index, &sum);
+            if self.kind == Kind::Delta {
+                let line = &mut self.lines[index];
+                line.points += (end - at) as u64;
+                line.steps += (end - at) as u64;
+                line.flow += i128::from(sums.sum(columns, at..end));
+                line.latest_end = line.latest_end.max(columns.end(end - 1));
+            } else if let Some(levels) = summed(self.kind, columns, at..end, None) {
+                self.put(index, &levels);
             }
             at = end;
         }

@@ -74,9 +74,11 @@ impl<'a> Windows<'a> {
         (window.end < self.edges.interval().end).then_some(window.end)
     }
 
-    /// Whether an edge that was given cut it.
+    /// Whether an edge that was given cut it: only the first and the last can be.
     pub(super) fn is_clipped(&self, window: Interval) -> bool {
+        let all = self.edges.interval();
         self.calendar.is_some()
+            && (window.start == all.start || window.end == all.end)
             && (self.cut(window.start).start != window.start || self.cut(window.end.plus(-1)).end != window.end)
     }
 

@@ -58,7 +58,7 @@ fn send_points(plan: &PointsPlan, sender: &mpsc::Sender<Result<ReadPointsRespons
     let mut messages = convert::Messages::new(plan);
     let mut send = |message| sender.blocking_send(Ok(message)).is_ok();
     // A failed send says that the reader has gone: there is nobody to tell it.
-    let _ = match plan.run(|run| messages.take(&run, &mut send)) {
+    let _ = match plan.run(|run| messages.take(run, &mut send)) {
         Ok(()) => messages.last().is_none_or(send),
         Err(error) => sender.blocking_send(Err(refused(error))).is_ok(),
     };

@@ -38,7 +38,7 @@ use lock::Lock;
 use log::salvage::Unreadable;
 use log::{Log, Opening, segment};
 use reserve::{Drawing, Reserve};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -114,7 +114,7 @@ impl EmbeddedStore {
         };
         make_dir(disk.as_ref(), &at("index"))?;
         let reserve = Arc::new(Reserve::open(disk.clone(), dir.to_path_buf(), reserve_bytes)?);
-        let folds = Arc::new(Folds::open(disk.clone(), at("folds"), store)?);
+        let folds = Arc::new(Folds::open(disk.clone(), at("folds"), store, unreadable)?);
         let reach = folds.reach();
         // First, because what is not believed goes, and makes room for what follows.
         let found = Found::look(disk.as_ref(), &at("index"), store, reach)?;
@@ -144,6 +144,12 @@ impl EmbeddedStore {
     /// serves; costs writing anew each file that holds one.
     pub fn leave_out(&self, dead: &BTreeSet<FrameRef>) -> Result<(), StoreError> {
         self.folds.leave_out(dead)
+    }
+
+    /// Puts a fold file of lines without bytes into the place of each that ends at a position and cannot be read, for
+    /// good. What they say is given up. For a store that nobody serves.
+    pub fn fill(&self, folds: BTreeMap<Position, Vec<Line>>) -> Result<(), StoreError> {
+        folds.into_iter().try_for_each(|(last, lines)| self.folds.fill(last, lines))
     }
 }
 
@@ -252,7 +258,7 @@ impl Store for EmbeddedStore {
     }
 
     fn gaps(&self) -> Vec<Gap> {
-        self.log.gaps()
+        [self.folds.gaps(), self.log.gaps()].concat()
     }
 
     fn trim(&self, through: Position) -> Result<(), StoreError> {
@@ -286,6 +292,10 @@ impl Store for EmbeddedStore {
 
     fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64 {
         self.folds.frame_bytes(line, at)
+    }
+
+    fn frame_length(&self, at: FrameRef) -> u64 {
+        self.folds.frame_length(at)
     }
 
     fn write_anew(&self, fold: Position, each: &mut EachAnew) -> Result<bool, StoreError> {

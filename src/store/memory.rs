@@ -132,6 +132,10 @@ impl Store for MemoryStore {
     }
 
     fn frame_bytes(&self, _: &Line, at: FrameRef) -> u64 {
+        self.frame_length(at)
+    }
+
+    fn frame_length(&self, at: FrameRef) -> u64 {
         self.read_frame(at).map_or(0, |frame| frame.len() as u64)
     }
 

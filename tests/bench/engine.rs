@@ -8,7 +8,7 @@ use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::MetricName;
 use milepost::domain::point::{Labels, Point};
 use milepost::domain::time::{Interval, Time};
-use milepost::engine::batch::{Batch, Change, Mode, Origin, SeriesWrite};
+use milepost::engine::batch::{Batch, Change, Column, Mode, Origin, SeriesWrite};
 use milepost::engine::view::SeriesView;
 use milepost::engine::{AsOf, Engine, Settings};
 use milepost::random::SystemRandom;
@@ -77,8 +77,8 @@ fn fill(runtime: &Runtime, engine: &Engine, metric: &str, points: u64, step: i64
             Point::of_period(time, end, value(i))
         };
         let labels: Labels = Vec::new().into();
-        let points: Vec<Point> = (from..to).map(point).collect();
-        let end_given = Vec::new();
+        let points = (from..to).map(point).collect::<Vec<_>>().into();
+        let end_given = Column::default();
         let write = SeriesWrite { metric: name(metric), labels, points, end_given, origin: Origin::Entry(0) };
         let change = Change::Points { mode: Mode::Set, series: vec![write] };
         runtime.block_on(engine.write(batch(change))).expect("written");

@@ -172,6 +172,28 @@ proptest! {
     }
 
     /// The window that comes `n` later is the `n`th that is walked to, also where the cursor was elsewhere before.
+    /// What is said to be even is, window by window; of days of UTC it is always said.
+    #[test]
+    fn even_windows_are_even((naive, t, _) in any_place(), hours in 1i64..200, off: bool, windows in 0usize..200) {
+        let calendar = calendar(&naive);
+        let first = calendar.window(t);
+        let nanos = first.end.0 - first.start.0 + i64::from(off) * hours;
+        let mut walk = calendar.cursor();
+        let mut at = first.start;
+        let mut next = || {
+            let window = walk.window(at);
+            at = window.end;
+            window.end.0 - window.start.0 == nanos
+        };
+        let all_are = (0..windows.max(1)).all(|_| next());
+        let said = calendar.cursor().is_even(first.start, nanos, windows);
+        prop_assert!(all_are || !said);
+        prop_assert!(!calendar.cursor().is_even(Time(first.start.0 + 1), nanos, windows));
+        if naive.zone == "UTC" && (naive.unit, naive.count) == (Unit::Day, 1) && all_are && first.end.0 < TIME_MAX.0 / 2 {
+            prop_assert!(said);
+        }
+    }
+
     #[test]
     fn a_cursor_skips_as_it_walks((naive, t, _) in any_place(), elsewhere: i64, skips in prop::collection::vec(0usize..900, 4)) {
         let calendar = calendar(&naive);

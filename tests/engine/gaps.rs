@@ -119,6 +119,8 @@ struct Damaged {
     records: Vec<InLog>,
     harm: Harm,
     what: String,
+    /// The last position that was acknowledged: no other record gets it, nor one before it.
+    last: u64,
 }
 
 impl Damaged {
@@ -169,7 +171,7 @@ impl Damaged {
                     let is_in = |r: &&InLog| r.component == loss.of && (first..=last).contains(&r.revision);
                     named.extend(self.records.iter().filter(is_in).map(|r| r.position));
                 }
-                Touched::All(_) | Touched::Keys(..) | Touched::Nothing => {}
+                Touched::All(_) | Touched::Keys(..) | Touched::Catalogue | Touched::Ids(_) | Touched::Nothing => {}
             }
         }
         (whole, named)
@@ -203,8 +205,8 @@ async fn run(seed: u64) -> Option<&'static str> {
     let what = format!("seed {seed}: {harm:?}");
     let (mut whole, mut bodies) = expected(&records, &harm, history.dir.path());
     harm.do_it();
-    let damaged = Damaged { history, records, harm, what };
-    let what = &damaged.what;
+    let mut damaged = Damaged { history, records, harm, what, last: 0 };
+    let what = &damaged.what.clone();
 
     let refused = damaged.engine().err();
     let before = damaged.files();
@@ -235,6 +237,7 @@ async fn run(seed: u64) -> Option<&'static str> {
         let is_left = damaged.records.iter().filter(later).any(|r| !whole.contains(&r.position));
         assert!(!is_left || named.contains(&record.position), "{what}: {record:?} is not named: {losses:?}");
     }
+    damaged.last = listed.last().copied().unwrap_or(0).max(last_left);
     whole.append(&mut bodies);
     give_up(&damaged, &whole).await;
     Some(if refused.is_some() { "refused" } else { "opened" })
@@ -302,6 +305,8 @@ async fn go_on(damaged: &Damaged, engine: Engine) {
         written += u64::from(engine.write(random_batch(&random, number)).await.is_ok());
     }
     assert!(written > 10, "{what}: {written}");
+    let again = super::lost::in_log(damaged.history.dir.path()).into_iter().find(|r| r.position <= damaged.last);
+    assert!(again.is_none(), "{what}: {again:?}, and {} was acknowledged", damaged.last);
     let told = everything(&engine, 1).await;
     engine.fold().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     drop(engine);

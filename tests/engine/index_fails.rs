@@ -55,6 +55,10 @@ impl Store for NoIndex {
         self.0.fold_bytes()
     }
 
+    fn frame_length(&self, at: FrameRef) -> u64 {
+        self.0.frame_length(at)
+    }
+
     fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64 {
         self.0.frame_bytes(line, at)
     }
@@ -115,4 +119,18 @@ async fn a_node_is_let_go_of_only_once_it_is_in_the_index() {
     let view = engine.view(&name().component(), AsOf::Now).await.expect("a view");
     let series = view.metric(&name()).expect("known").expect("the metric").series(&[]).expect("its series");
     assert_eq!(series[0].points(Interval::ALL, usize::MAX).expect("no damage"), points);
+}
+
+/// Where writing has ended nothing is swept, and whoever waited for a sweep waited for ever.
+#[tokio::test]
+async fn a_sweep_is_refused_where_writing_has_ended() {
+    let clock = Arc::new(ManualClock::at(Time(1_000 * HOUR)));
+    let engine = Engine::open(Arc::new(NoIndex(MemoryStore::new())), clock, small()).expect("it opens");
+    engine.write(batch(Change::Create(Box::new(definition(Kind::Delta))))).await.expect("made");
+    let points = (0..100).map(|t| Point::of_period(Time(t * HOUR), Time((t + 1) * HOUR), t)).collect();
+    engine.write(batch(set(points))).await.expect("set");
+    engine.fold().await.expect_err("the index cannot be written");
+    assert!(engine.poisoned().is_some());
+    let swept = tokio::time::timeout(std::time::Duration::from_secs(60), engine.sweep()).await;
+    assert!(matches!(swept.expect("it is answered"), Err(StoreError::Poisoned { .. })));
 }

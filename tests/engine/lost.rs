@@ -41,7 +41,7 @@ pub const METRICS: [(&str, Kind); 4] = [
 ];
 const LABELS: [&str; 2] = ["email", "sms"];
 
-fn said(name: &str) -> Option<u64> {
+pub fn said(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|said| said.parse().ok())
 }
 

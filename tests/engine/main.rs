@@ -7,6 +7,7 @@ mod growth;
 mod index_fails;
 mod lost;
 mod old_version;
+mod own_frames;
 mod planted;
 mod refused;
 mod story;
@@ -19,7 +20,7 @@ use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::MetricName;
 use milepost::domain::point::{Labels, Point};
 use milepost::domain::time::{Interval, Time};
-use milepost::engine::batch::{Batch, Change, Mode, Origin, Retraction, SeriesWrite};
+use milepost::engine::batch::{Batch, Change, Column, Mode, Origin, Retraction, SeriesWrite};
 use milepost::engine::view::{ChangeKind, ChangesAsk};
 use milepost::engine::{AsOf, Engine, Settings};
 use milepost::store::Store;
@@ -71,9 +72,9 @@ fn batch(change: Change) -> Batch {
 }
 
 fn set(points: Vec<Point>) -> Change {
-    let end_given = vec![false; points.len()];
+    let end_given = Column::of(0, points.len());
     let labels: Labels = Vec::new().into();
-    let series = SeriesWrite { metric: name(), labels, points, end_given, origin: Origin::Entry(0) };
+    let series = SeriesWrite { metric: name(), labels, points: points.into(), end_given, origin: Origin::Entry(0) };
     Change::Points { mode: Mode::Set, series: vec![series] }
 }
 
@@ -120,6 +121,16 @@ async fn check_view(engine: &Engine, past: &Past, revision: i64, kind: Kind) {
         let interval = Interval::new(Time(from * HOUR), Time(to * HOUR));
         let inside: Vec<(i64, i64)> = points.iter().copied().filter(|(t, _)| from <= *t && *t < to).collect();
         let span = series.span(interval).expect("a span");
+        let time = |point: &(i64, i64)| Time(point.0 * HOUR);
+        assert_eq!(series.bounds(interval).expect("bounds"), inside.first().map(time).zip(inside.last().map(time)));
+        let (mut rest, mut by_columns) = (interval, Vec::new());
+        loop {
+            let columns = series.columns(rest, 5).expect("points");
+            let Some(last) = columns.len().checked_sub(1) else { break };
+            by_columns.extend(columns.points(0..columns.len()).map(|point| (point.time.0 / HOUR, point.value)));
+            rest.start = columns.time(last).next();
+        }
+        assert_eq!(by_columns, inside, "columns at revision {revision}");
         let Some(span) = span else {
             assert!(inside.is_empty());
             continue;

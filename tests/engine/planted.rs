@@ -23,6 +23,31 @@ fn damage_that_is_cut_folded_away_or_not_looked_at_is_caught() {
 }
 
 #[test]
+fn what_was_given_up_and_is_served_or_counted_again_is_caught() {
+    let test = "own_frames::what_a_component_keeps_of_its_own_is_given_up_and_the_rest_is_served";
+    assert!(passes(test, None));
+    for bug in [Bug::ServeTouched, Bug::ForgetLostIds] {
+        assert!(!passes(test, Some(bug)), "{bug:?} is caught");
+    }
+}
+
+#[test]
+fn a_salvaged_log_that_does_not_tell_or_ends_too_early_is_caught() {
+    let test = "gaps::what_of_the_log_cannot_be_read_is_given_up_and_the_rest_is_served";
+    assert!(passes(test, None));
+    for bug in [Bug::ForgetGap, Bug::StopAtGap] {
+        assert!(!passes(test, Some(bug)), "{bug:?} is caught");
+    }
+}
+
+#[test]
+fn a_number_that_is_one_off_in_an_even_column_is_caught() {
+    let test = "deltas_are_what_was_written";
+    assert!(passes(test, None));
+    assert!(!passes(test, Some(Bug::UnevenColumn)));
+}
+
+#[test]
 fn a_sweep_that_takes_what_somebody_reads_or_what_lives_is_caught() {
     let test = "sweep::swept_or_not_the_answers_are_the_same";
     assert!(passes(test, None));

@@ -9,7 +9,7 @@ use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::MetricName;
 use milepost::domain::point::Point;
 use milepost::domain::time::{Interval, Time};
-use milepost::engine::batch::{Ack, Batch, Change, Mode, Origin, Patch, Refused, Retraction, SeriesWrite};
+use milepost::engine::batch::{Ack, Batch, Change, Column, Mode, Origin, Patch, Refused, Retraction, SeriesWrite};
 use milepost::engine::{Engine, Settings};
 use milepost::random::SeededRandom;
 use milepost::store::StoreError;
@@ -96,8 +96,8 @@ pub fn points(metric: &str, mode: Mode, series: &[(&[&str], Vec<Point>)]) -> Bat
     let one = |(labels, points): &(&[&str], Vec<Point>)| SeriesWrite {
         metric: name(metric),
         labels: labels.iter().map(|value| (*value).into()).collect::<Vec<Box<str>>>().into(),
-        points: points.clone(),
-        end_given: vec![false; points.len()],
+        points: points.clone().into(),
+        end_given: Column::of(0, points.len()),
         origin: Origin::Entry(0),
     };
     batch(metric, Change::Points { mode, series: series.iter().map(one).collect() })

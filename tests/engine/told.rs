@@ -100,7 +100,8 @@ fn definition(d: &Definition) -> String {
     )
 }
 
-fn of_metric(metric: &MetricView, name: &str, told: &mut Told) {
+/// Of one metric as a view has it.
+pub fn of_metric(metric: &MetricView, name: &str, told: &mut Told) {
     told.insert(format!("{name} definition"), Ok(definition(&metric.definition)));
     let series = match metric.series(&[]) {
         Ok(series) => series,
@@ -131,7 +132,7 @@ fn row(row: &ChangeRow) -> String {
 }
 
 /// Rows of changes of a metric, page by page.
-async fn changes(engine: &Engine, metric: &MetricName) -> Result<String, StoreError> {
+pub async fn changes(engine: &Engine, metric: &MetricName) -> Result<String, StoreError> {
     let view = view(engine, &metric.component(), AsOf::Now).await?;
     let mut ask = ChangesAsk {
         metric: metric.clone(),

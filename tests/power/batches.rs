@@ -7,7 +7,7 @@ use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::{ComponentName, MetricName};
 use milepost::domain::point::{Labels, Point};
 use milepost::domain::time::{Interval, Time};
-use milepost::engine::batch::{Batch, Change, Filter, Mode, Origin, Patch, Retraction, SeriesWrite};
+use milepost::engine::batch::{Batch, Change, Column, Filter, Mode, Origin, Patch, Retraction, SeriesWrite};
 use milepost::random::SeededRandom;
 use std::collections::BTreeMap;
 
@@ -135,8 +135,8 @@ fn series(component: usize, writes: &Writes) -> Vec<SeriesWrite> {
     let one = |(entry, (metric, label, points)): (usize, &(usize, usize, Points))| SeriesWrite {
         metric: metric_name(component, *metric),
         labels: labels(*label),
-        points: points.iter().map(|(hour, value)| point(METRICS[*metric].1, *hour, *value)).collect(),
-        end_given: vec![false; points.len()],
+        points: points.iter().map(|(hour, value)| point(METRICS[*metric].1, *hour, *value)).collect::<Vec<_>>().into(),
+        end_given: Column::of(0, points.len()),
         origin: Origin::Entry(entry as u32),
     };
     writes.iter().enumerate().map(one).collect()

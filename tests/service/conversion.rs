@@ -59,16 +59,17 @@ fn read(series: Vec<SeriesPoints>, metrics: &Metrics) -> Result<Read, Faults> {
     let Change::Points { mode: Mode::Set, series } = converted.batch.change else { panic!("points were set") };
     let mut all = Read::new();
     for write in series {
-        assert!(write.points.windows(2).all(|pair| pair[0].time < pair[1].time), "ascending, each once");
+        assert!(write.points.times.ascends(), "ascending, each once");
         assert_eq!(write.end_given.len(), write.points.len());
-        for (i, point) in write.points.iter().enumerate() {
+        let points: Vec<Kept> = write.points.points(0..write.points.len()).collect();
+        for (i, point) in points.iter().enumerate() {
             let (entry, number) = write.origin.of(i);
             let said = &request.series[entry as usize];
             if let Some(said) = said.points.get(number as usize) {
                 assert_eq!(said.at, Some(At::Time(timestamp(point.time.0))), "the origin is where the point stands");
             }
         }
-        assert!(all.insert(write.labels[0].to_string(), write.points).is_none(), "each series once");
+        assert!(all.insert(write.labels[0].to_string(), points).is_none(), "each series once");
     }
     Ok(all)
 }
@@ -115,6 +116,55 @@ proptest! {
             });
         }
         prop_assert_eq!(read(series, &metrics).expect("no fault"), expected);
+    }
+
+    /// Columns come to what their points do one by one, in points or in faults, whatever their times are.
+    #[test]
+    fn columns_are_their_points(
+        kind in prop::sample::select(vec![Kind::Delta, Kind::Cumulative, Kind::Gauge]),
+        period in prop::option::of(prop::sample::select(vec![Period::Minutes(60), Period::Day, Period::Week, Period::Month])),
+        zone in prop::sample::select(vec!["UTC", "Europe/London"]),
+        (first, step, count) in (17_800i64..17_840, prop::sample::select(vec![1, 2, 24, 168]), 1usize..40),
+        odd in prop::option::weighted(0.3, (any::<prop::sample::Index>(), prop::sample::select(vec![-3_000, -1, 1, 24]))),
+        late in 0i64..3, form in 0..3, start_count in 0..3, start in -40i64..10,
+    ) {
+        let metrics = metrics(kind, period, zone);
+        let hour = DAY / 24;
+        // Hours from a day of 2018, before the clocks change; one of them maybe elsewhere, or all some nanoseconds late.
+        let mut times: Vec<i64> = (0..count as i64).map(|i| first * DAY + i * step * hour).collect();
+        times.iter_mut().for_each(|time| *time += late / 2);
+        let regular = RegularTimes { first_unix_nanos: times[0], interval_nanos: step * hour };
+        if let (Some((index, hours)), 0) = (&odd, form) {
+            times[index.index(count)] += hours * hour;
+        }
+        let known = &metrics["a/m"];
+        if let (Some(periods), 1) = (&known.periods, form) {
+            times[0] = periods.window(Time(times[0])).start.0;
+            (1..count).for_each(|i| times[i] = periods.window(Time(times[i - 1])).end.0);
+        }
+        let said = match form {
+            0 => columns::Times::Fixed(FixedTimes { unix_nanos: times.clone() }),
+            1 if known.periods.is_some() => columns::Times::Periods(PeriodTimes { first_unix_nanos: times[0] }),
+            _ if odd.is_some() && form == 1 => columns::Times::Fixed(FixedTimes { unix_nanos: times.clone() }),
+            _ => columns::Times::Regular(regular),
+        };
+        let reports = kind == Kind::Cumulative;
+        let start_times: Vec<i64> = match start_count {
+            1 if reports => vec![times[0] + start * hour],
+            2 if reports => times.iter().map(|time| time + start * hour).collect(),
+            _ => vec![],
+        };
+        let units: Vec<i64> = (0..count as i64).map(|i| i * i % 7).collect();
+        let one = |(i, time): (usize, &i64)| {
+            let start = start_times.get(if start_times.len() == 1 { 0 } else { i });
+            Point { start_time: start.map(|start| timestamp(*start)), ..point(*time, units[i]) }
+        };
+        let points = times.iter().enumerate().map(one).collect();
+        let columns = Columns { times: Some(said), units: units.clone(), start_times: start_times.clone() };
+        let together = read(vec![entry(0, vec![], Some(columns))], &metrics);
+        let one_by_one = read(vec![entry(0, points, None)], &metrics);
+        let told = |faults: Faults| faults.iter().map(|fault| fault.reason).collect::<Vec<_>>();
+        prop_assert_eq!(together.map_err(told), one_by_one.map_err(told));
     }
 
     #[test]

@@ -144,21 +144,6 @@ fn a_fold_that_is_not_written_anew_stays_as_it_is() -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A later milepost's frames that were left out are refused by name by one that does not know them: the file says 2.
-#[test]
-fn a_file_of_which_some_was_left_out_says_so() -> Result<(), StoreError> {
-    let dir = temporary();
-    let store = open(dir.path())?;
-    make(&store, 1)?;
-    let version = || fs::read(&fold_files(dir.path())[0]).expect("it is there")[8..12].to_vec();
-    assert_eq!(version(), [1, 0, 0, 0]);
-    store.write_anew(Position(1), &mut |line, _| Ok(Anew::Instead(line.clone(), Bytes::new())))?;
-    assert_eq!(version(), [1, 0, 0, 0], "all its frames are there");
-    store.write_anew(Position(1), &mut |_, at| Ok(if at.number == 3 { Anew::Gone } else { Anew::Stays }))?;
-    assert_eq!(version(), [2, 0, 0, 0]);
-    Ok(())
-}
-
 /// Every file is written anew while a backup is made, before it comes to it: what it copies is what it found, and what
 /// was replaced goes when it has come to its end.
 #[test]

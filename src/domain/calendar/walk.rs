@@ -118,6 +118,15 @@ impl<'a> Cursor<'a> {
         self.last
     }
 
+    /// Whether it is cheap to know that so many windows from `first` on all last `nanos`, the first of them from there.
+    pub fn is_even(&mut self, first: Time, nanos: i64, windows: usize) -> bool {
+        let window = self.window(first);
+        window.start == first
+            && window.end.0.checked_sub(first.0) == Some(nanos)
+            && self.left_in_run() >= windows.saturating_sub(1) as u64
+            && self.run.step_nanos == nanos.unsigned_abs()
+    }
+
     /// Windows of the run after the last one.
     fn left_in_run(&self) -> u64 {
         if self.last.end < self.run.span.end {

@@ -1,6 +1,7 @@
 //! Numbers of a block's points, one each. Times are mostly even, revisions mostly the same: such a column is two numbers
 //! however long it is, and costs nothing to make, copy or unpack.
 
+use crate::planted::{self, Bug};
 use std::ops::Range;
 
 /// A column of numbers. Equal where it holds the same numbers, however it holds them.
@@ -27,7 +28,12 @@ impl Default for Column {
 
 impl PartialEq for Column {
     fn eq(&self, other: &Column) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
+        match (self, other) {
+            (Column::Even { first, step, count: 2.. }, Column::Even { first: other_first, step: other_step, .. }) => {
+                (first, step) == (other_first, other_step) && self.len() == other.len()
+            }
+            _ => self.len() == other.len() && self.iter().eq(other.iter()),
+        }
     }
 }
 
@@ -39,6 +45,12 @@ impl From<Vec<i64>> for Column {
             Some(column) => column,
             None => Column::Each(numbers),
         }
+    }
+}
+
+impl From<&[i64]> for Column {
+    fn from(numbers: &[i64]) -> Column {
+        even(numbers).unwrap_or_else(|| Column::Each(numbers.to_vec()))
     }
 }
 
@@ -68,6 +80,11 @@ impl Column {
             Column::Even { count, .. } => *count,
             Column::Each(numbers) => numbers.len(),
         }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The `i`th number; beyond the last there is none to be asked for.
@@ -114,6 +131,30 @@ impl Column {
         }
     }
 
+    /// What the numbers of a range come to; it fits.
+    pub fn sum(&self, range: Range<usize>) -> i64 {
+        match self {
+            Column::Even { .. } => range.map(|i| self.at(i)).sum(),
+            Column::Each(numbers) => numbers[range].iter().sum(),
+        }
+    }
+
+    /// The first number and the step from each to the next, where two or more go on evenly.
+    pub fn spacing(&self) -> Option<(i64, i64)> {
+        match self {
+            Column::Even { first, step, count } if *count > 1 => Some((*first, *step)),
+            _ => None,
+        }
+    }
+
+    /// Its numbers one by one.
+    pub fn into_numbers(self) -> Vec<i64> {
+        match self {
+            Column::Even { .. } => self.listed(0),
+            Column::Each(numbers) => numbers,
+        }
+    }
+
     /// The same, with room for so many more.
     pub fn with_room(&self, more: usize) -> Column {
         match self {
@@ -130,7 +171,9 @@ impl Column {
             Column::Even { first, count: 1, .. } => number.checked_sub(*first).map(|step| (*first, step)),
             Column::Even { first, step, count } => {
                 let next = i128::from(*first) + i128::from(*step) * *count as i128;
-                (next == i128::from(number)).then_some((*first, *step))
+                let is_next =
+                    next == i128::from(number) || planted::is(Bug::UnevenColumn) && next + 1 == i128::from(number);
+                is_next.then_some((*first, *step))
             }
         };
         *self = match longer {
@@ -199,9 +242,10 @@ impl Column {
         match self {
             Column::Each(numbers) => numbers.partition_point(|number| *number < bound),
             Column::Even { first, step, count } if *step > 0 && *count > 1 => {
-                let below = (i128::from(bound) - i128::from(*first)).max(0);
-                let step = i128::from(*step);
-                usize::try_from((below + step - 1) / step).map_or(*count, |i| i.min(*count))
+                if bound <= *first {
+                    return 0;
+                }
+                usize::try_from(bound.abs_diff(*first).div_ceil(step.unsigned_abs())).map_or(*count, |i| i.min(*count))
             }
             Column::Even { first, count, .. } => {
                 if *first < bound {

@@ -21,7 +21,7 @@ pub struct Columns {
     pub times: Column,
     /// Values.
     pub values: Column,
-    /// Revisions.
+    /// Revisions; 0 where none made it yet.
     pub revisions: Column,
     /// `end - time` of each.
     pub ends: Column,
@@ -47,6 +47,11 @@ impl Columns {
         Time(self.times.at(i))
     }
 
+    /// When the `i`th point ends.
+    pub fn end(&self, i: usize) -> Time {
+        Time(self.times.at(i).wrapping_add(self.ends.at(i)))
+    }
+
     /// The `i`th point.
     pub fn point(&self, i: usize) -> Point {
         let time = self.times.at(i);
@@ -54,7 +59,7 @@ impl Columns {
         Point {
             time: Time(time),
             value: self.values.at(i),
-            end: Time(time.wrapping_add(self.ends.at(i))),
+            end: self.end(i),
             start: (start != 0).then(|| Time(time.wrapping_sub(start.wrapping_sub(1)))),
             restated: self.restated.at(i) != 0,
         }
@@ -88,18 +93,17 @@ impl Columns {
 
     /// One more point, later than all before.
     pub fn push(&mut self, row: &Row) {
-        self.append(std::iter::once(&row.point), row.revision);
+        self.push_point(&row.point, row.revision);
     }
 
-    /// More points, in order and later than all before, all of one revision.
-    pub fn append<'a>(&mut self, points: impl Iterator<Item = &'a Point> + Clone, revision: i64) {
-        // A column at a time: each is one loop over little state.
-        points.clone().for_each(|point| self.times.push(point.time.0));
-        points.clone().for_each(|point| self.values.push(point.value));
-        points.clone().for_each(|_| self.revisions.push(revision));
-        points.clone().for_each(|point| self.ends.push(point.end.0.wrapping_sub(point.time.0)));
-        points.clone().for_each(|point| self.starts.push(start_of(point)));
-        points.for_each(|point| self.restated.push(i64::from(point.restated)));
+    /// One more point, later than all before, made what it is by this revision.
+    pub fn push_point(&mut self, point: &Point, revision: i64) {
+        self.times.push(point.time.0);
+        self.values.push(point.value);
+        self.revisions.push(revision);
+        self.ends.push(point.end.0.wrapping_sub(point.time.0));
+        self.starts.push(start_of(point));
+        self.restated.push(i64::from(point.restated));
     }
 
     /// The same, with room for so many more points: appending to it copies each number once.
@@ -116,9 +120,19 @@ impl Columns {
 
     /// The points of a range of others, later than all before.
     pub fn extend(&mut self, others: &Columns, range: Range<usize>) {
+        self.revisions.extend(&others.revisions, range.clone());
+        self.extend_points(others, range);
+    }
+
+    /// The points of a range of others, later than all before, made what they are by this revision.
+    pub fn extend_as(&mut self, others: &Columns, range: Range<usize>, revision: i64) {
+        self.revisions.extend(&Column::of(revision, range.len()), 0..range.len());
+        self.extend_points(others, range);
+    }
+
+    fn extend_points(&mut self, others: &Columns, range: Range<usize>) {
         self.times.extend(&others.times, range.clone());
         self.values.extend(&others.values, range.clone());
-        self.revisions.extend(&others.revisions, range.clone());
         self.ends.extend(&others.ends, range.clone());
         self.starts.extend(&others.starts, range.clone());
         self.restated.extend(&others.restated, range);
@@ -135,6 +149,22 @@ impl Columns {
     pub fn bytes(&self) -> usize {
         let columns = [&self.times, &self.values, &self.revisions, &self.ends, &self.starts, &self.restated];
         columns.iter().map(|column| column.bytes()).sum()
+    }
+}
+
+/// Points that no revision made yet.
+impl From<Vec<Point>> for Columns {
+    fn from(points: Vec<Point>) -> Columns {
+        // A column at a time: each is one loop over little state.
+        let column = |number: fn(&Point) -> i64| points.iter().map(number).collect();
+        Columns {
+            times: column(|point| point.time.0),
+            values: column(|point| point.value),
+            revisions: Column::of(0, points.len()),
+            ends: column(|point| point.end.0.wrapping_sub(point.time.0)),
+            starts: column(start_of),
+            restated: column(|point| i64::from(point.restated)),
+        }
     }
 }
 
@@ -180,7 +210,7 @@ mod tests {
             let points: Vec<Point> = points.iter().map(point).filter(|p| p.start != Some(Time(p.time.0.wrapping_add(1)))).collect();
             let (first, then) = points.split_at(cut.min(points.len()));
             let mut columns: Columns = first.iter().map(|point| Row { point: *point, revision: 1 }).collect();
-            columns.append(then.iter(), 7);
+            columns.extend_as(&then.to_vec().into(), 0..then.len(), 7);
             prop_assert_eq!(columns.points(0..columns.len()).collect::<Vec<_>>(), &points[..]);
             let revisions: Vec<i64> = columns.revisions.iter().collect();
             prop_assert_eq!(revisions, [vec![1; first.len()], vec![7; then.len()]].concat());

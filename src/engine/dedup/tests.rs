@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::point::{Labels, Point};
 use crate::domain::time::Interval;
-use crate::engine::batch::{Filter, Origin, SeriesWrite};
+use crate::engine::batch::{Column, Filter, Origin, SeriesWrite};
 use proptest::prelude::*;
 
 const HOUR: i64 = 3_600_000_000_000;
@@ -150,8 +150,8 @@ fn points(mode: Mode, metric: &str, values: &[&str], points: &[Point], end_given
     let series = SeriesWrite {
         metric: name(metric),
         labels: labels(values),
-        points: points.to_vec(),
-        end_given: vec![end_given; points.len()],
+        points: points.to_vec().into(),
+        end_given: Column::of(i64::from(end_given), points.len()),
         origin: Origin::Entry(0),
     };
     Change::Points { mode, series: vec![series] }
@@ -257,4 +257,29 @@ fn a_batch_names_each_of_its_metrics_once() {
     let series = vec![write("team/a", "x"), write("team/a", "y"), write("team/b", "x")];
     assert_eq!(metrics_of(&Change::Points { mode: Mode::Set, series }), [&name("team/a"), &name("team/b")]);
     assert_eq!(metrics_of(&retract(vec![], Retraction::Times(vec![]))), [&name("team/a")]);
+}
+
+/// Ids that a store remembers must go on to match: what a body is digested from, byte by byte.
+#[test]
+fn a_body_is_digested_as_it_ever_was() {
+    let one = Point { end: Time(10), ..Point::at(Time(1), 5) };
+    let two = Point { start: Some(Time(-62)), restated: true, ..Point::at(Time(0x0102), -300) };
+    let whole = |mode: u8, points: [&[u8]; 2]| {
+        // The reason, not only validated, SET or ADD; the metric, one label, two points.
+        let head = [&[3], &b"why"[..], &[0, mode, 6], b"team/a", &[1, 1], b"x", &[2]].concat();
+        let whole = Sha256::digest([&head, points[0], points[1]].concat());
+        <[u8; 16]>::try_from(&whole[..16]).expect("16 of 32")
+    };
+    // A time, what else there is, the value, the end less the time, the time less the start.
+    let first = [1, 0, 0, 0, 0, 0, 0, 0, 1, 10, 18];
+    let second = [2, 1, 0, 0, 0, 0, 0, 0, 6, 0xd7, 4, 0x80, 5];
+    let set = body(&batch(points(Mode::Set, "team/a", &["x"], &[one, two], true)));
+    assert_eq!(set, whole(1, [&first, &second]));
+    let level = Point::at(Time(2), i64::MIN);
+    let least = [2, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
+    for end_given in [false, true] {
+        let add = body(&batch(points(Mode::Add, "team/a", &["x"], &[one, level], end_given)));
+        let said = |point: &[u8]| [point, &[u8::from(end_given)]].concat();
+        assert_eq!(add, whole(2, [&said(&first), &said(&least)]));
+    }
 }

@@ -1,7 +1,7 @@
 //! The frames of a fold file: what the engine keeps in them, and what their directory lines say, byte by byte.
 //!
-//! Every frame starts with a format byte: 2 for pages of series and components, which in format 1 did not say what is
-//! lost (see `lost`), 1 for others. A line's summary is enough to rebuild the index without reading
+//! Every frame starts with a format byte: 3 for pages of series and components, which in format 1 did not say what is
+//! lost (see `lost`) and in 2 not what of it was given up for good, 1 for others. A frame without bytes was given up. A line's summary is enough to rebuild the index without reading
 //! the frame, but for pages of small series, which hold their points.
 //!
 //! ```text
@@ -26,7 +26,8 @@ use crate::engine::definition_codec::{read_definition, write_definition};
 use crate::engine::effect::{Memo, read_labels, read_memo, read_opening, write_labels, write_memo, write_opening};
 use crate::engine::lost::{Lost, LostMetric, read_lost, read_lost_metrics, write_lost, write_lost_metrics};
 use crate::engine::state::{BatchFacts, CatalogChange, Component, Metric, Series};
-use crate::engine::tree::{Entry, read_summary, write_summary};
+use crate::engine::tree::Entry;
+use crate::engine::tree::summary::{read_summary, write_summary};
 use crate::planted::{self, Bug};
 use crate::store::{FoldWriter, FrameRef, Line, StoreError};
 use std::sync::Arc;
@@ -119,7 +120,7 @@ pub fn read_run_line(summary: &[u8]) -> Result<(u64, Time, Time, bool), Undecoda
 }
 
 /// The format of pages of series and of components.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// Records of series, some to a frame.
 pub struct SeriesPage {
@@ -316,10 +317,7 @@ fn put_batches(component: &Component, writer: &mut dyn FoldWriter) -> Result<(),
             time = facts.record_time.0;
             (who, reason) = (facts.who.clone(), facts.reason.clone());
         }
-        let mut summary = Writer::default();
-        summary.unsigned(first as u64 + 1);
-        summary.unsigned(count as u64);
-        writer.put(line(&component.name, FrameKind::Batches, summary), &out.0)?;
+        writer.put(batches_line(&component.name, first as i64 + 1, count as i64), &out.0)?;
         first += count;
     }
     Ok(())
@@ -337,6 +335,17 @@ pub struct ComponentRecord {
     pub catalog: Vec<CatalogChange>,
     /// What is lost of the catalogue, of all folds.
     pub lost: Vec<LostMetric>,
+}
+
+/// What a component's line says: its revision.
+pub fn read_component_line(summary: &[u8]) -> Result<i64, Undecodable> {
+    Reader(summary).signed()
+}
+
+/// Whether a component's frame of this length can say of its catalogue that something changed, or was lost: its three
+/// numbers and two counts of nothing have at most 23 bytes beside the revision's, any change or loss some 35 more.
+pub fn may_tell_of_catalogue(summary: &[u8], bytes: u64) -> bool {
+    bytes > 23 + summary.len() as u64
 }
 
 /// As `put_component` wrote it.
@@ -357,6 +366,34 @@ pub fn read_component(bytes: &[u8]) -> Result<ComponentRecord, Undecodable> {
     let lost = if format == 1 { Vec::new() } else { read_lost_metrics(&mut reader)? };
     reader.end()?;
     Ok(ComponentRecord { revision, next_metric, next_series, catalog, lost })
+}
+
+/// The line of facts of so many revisions from the first on.
+pub fn batches_line(component: &ComponentName, first: i64, count: i64) -> Line {
+    let mut summary = Writer::default();
+    summary.unsigned(first as u64);
+    summary.unsigned(count as u64);
+    line(component, FrameKind::Batches, summary)
+}
+
+/// The line of request ids, of which the last was recorded then.
+pub fn ids_line(component: &ComponentName, last: Time) -> Line {
+    let mut summary = Writer::default();
+    summary.time(last);
+    line(component, FrameKind::Ids, summary)
+}
+
+/// What a line of batches says: the first revision, and how many.
+pub fn read_batches_line(summary: &[u8]) -> Result<(i64, i64), Undecodable> {
+    let mut reader = Reader(summary);
+    let mut number = || i64::try_from(reader.unsigned()?).map_err(|_| Undecodable::Form("not a revision"));
+    Ok((number()?, number()?))
+}
+
+/// What lines of blocks and runs begin with: metric and series.
+pub fn read_whose(summary: &[u8]) -> Result<(MetricId, u64), Undecodable> {
+    let mut reader = Reader(summary);
+    Ok((MetricId(reader.unsigned()?), reader.unsigned()?))
 }
 
 /// Facts of revisions in a row.
@@ -417,9 +454,8 @@ pub fn put_ids(
         id.counts.iter().for_each(|count| out.unsigned(*count));
         out.time(id.record_time);
     }
-    let mut summary = Writer::default();
-    summary.time(ids.iter().map(|(_, id)| id.record_time).max().unwrap_or(Time::MIN));
-    writer.put(line(component, FrameKind::Ids, summary), &out.0)?;
+    let last = ids.iter().map(|(_, id)| id.record_time).max().unwrap_or(Time::MIN);
+    writer.put(ids_line(component, last), &out.0)?;
     Ok(())
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! key    'S' component 0 page number (big-endian; series ids / SERIES_A_PAGE)
-//! value  format 2 (in 1 records did not say what is lost), number of records; each: what a series' record says, 1 and the root's entry or 0, runs
+//! value  format 3 (in 1 records did not say what is lost, in 2 not what was given up for good, and sums were wide),
+//!        number of records; each: what a series' record says, 1 and the root's entry or 0, runs
 //! ```
 
 use super::frames::{SeriesRecord, read_series_head, write_series_head};
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Series on a page: with their roots some KiB.
 const SERIES_A_PAGE: u64 = 16;
 
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// The index's prefix of pages.
 pub const PREFIX: &[u8] = b"S";

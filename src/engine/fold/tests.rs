@@ -6,7 +6,7 @@ use crate::clock::ManualClock;
 use crate::domain::calendar::{MonthDay, Weekday, Zone};
 use crate::domain::definition::{Definition, Kind};
 use crate::domain::point::Point;
-use crate::engine::batch::{Batch, Change, Mode, Origin, SeriesWrite};
+use crate::engine::batch::{Batch, Change, Column, Mode, Origin, SeriesWrite};
 use crate::engine::{AsOf, Engine};
 use crate::store::memory::MemoryStore;
 use crate::store::{FrameRef, Line, Store};
@@ -43,9 +43,9 @@ async fn write(engine: &Engine, change: Change) {
 
 async fn points(engine: &Engine, series: impl IntoIterator<Item = (String, Vec<Point>)>) {
     let series = series.into_iter().map(|(channel, points)| {
-        let end_given = vec![false; points.len()];
+        let end_given = Column::of(0, points.len());
         let labels: Labels = vec![channel.into()].into();
-        SeriesWrite { metric: name(), labels, points, end_given, origin: Origin::Entry(0) }
+        SeriesWrite { metric: name(), labels, points: points.into(), end_given, origin: Origin::Entry(0) }
     });
     write(engine, Change::Points { mode: Mode::Set, series: series.collect() }).await;
 }

@@ -6,10 +6,11 @@ use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
 use crate::engine::batch::{Fault, FaultKind, Mode, Refused, SeriesWrite};
-use crate::engine::block::Row;
+use crate::engine::block::{Columns, Row};
 use crate::engine::effect::{Around, Deed, SeriesDeed, SeriesKey};
 use crate::engine::lost::{self, Whose};
 use crate::engine::state::{Component, Metric, Series};
+use crate::engine::tree::apply::Changes;
 use crate::engine::tree::child::{Body, Loader};
 use crate::engine::tree::{Entry, Extent};
 use crate::store::{StoreError, Touched};
@@ -40,19 +41,20 @@ pub(super) fn judge(
             |s| s.id,
         );
         let key = SeriesKey { metric: write.metric.clone(), metric_id: metric.id, id, labels: write.labels.clone() };
-        let all_are_new = is_after(series, write.points[0].time) && series.is_none_or(|s| s.lost.is_empty());
+        let all_are_new = is_after(series, write.points.time(0)) && series.is_none_or(|s| s.lost.is_empty());
         let changes = if all_are_new {
-            write.points.iter().map(|point| (point.time, Some(*point))).collect()
+            write.points.clone()
         } else {
-            let there = rows_of(metric, series, &times_of(write), around.loader)?;
+            let times: Vec<Time> = write.points.times.iter().map(Time).collect();
+            let there = rows_of(metric, series, &times, around.loader)?;
             changes(there, mode, write, &mut found.counts, &mut found.faults)
         };
         if !changes.is_empty() {
             if metric.definition().kind != Kind::Gauge {
-                let appended = is_after(series, changes[0].0);
+                let appended = is_after(series, changes.time(0));
                 found.checks.push(Check::Keys { deed: deeds.len(), write: Some(place), appended });
             }
-            deeds.push(SeriesDeed { key, changes });
+            deeds.push(SeriesDeed { key, changes: Changes::Set(changes) });
         }
     }
     if !deeds.is_empty() {
@@ -66,10 +68,6 @@ fn is_after(series: Option<&Arc<Series>>, time: Time) -> bool {
     series.and_then(|s| s.root.as_ref()).is_none_or(|root| root.extent.last_key < time)
 }
 
-fn times_of(write: &SeriesWrite) -> Vec<Time> {
-    write.points.iter().map(|p| p.time).collect()
-}
-
 /// The keys of a write that change, counted.
 fn changes(
     there: Vec<Option<Row>>,
@@ -77,20 +75,20 @@ fn changes(
     write: &SeriesWrite,
     counts: &mut [u64; 3],
     faults: &mut Vec<Fault>,
-) -> Vec<(Time, Option<Point>)> {
+) -> Columns {
     let mut changes = Vec::with_capacity(there.len());
-    for (i, point) in write.points.iter().enumerate() {
-        let new = match (&there[i], mode) {
-            (None, _) => *point,
+    for (i, (point, there)) in write.points.points(0..there.len()).zip(&there).enumerate() {
+        let new = match (there, mode) {
+            (None, _) => point,
             (Some(row), Mode::Set) => {
-                if row.point == *point {
+                if row.point == point {
                     counts[1] += 1;
                     continue;
                 }
                 counts[2] += 1;
-                *point
+                point
             }
-            (Some(row), Mode::Add) => match add(&row.point, point, write.end_given[i]) {
+            (Some(row), Mode::Add) => match add(&row.point, &point, write.end_given.get(i) == Some(1)) {
                 Ok(sum) if sum == row.point => {
                     counts[1] += 1;
                     continue;
@@ -102,9 +100,9 @@ fn changes(
                 }
             },
         };
-        changes.push((point.time, Some(new)));
+        changes.push(new);
     }
-    changes
+    changes.into()
 }
 
 fn add(old: &Point, added: &Point, end_given: bool) -> Result<Point, FaultKind> {

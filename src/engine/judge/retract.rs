@@ -12,6 +12,7 @@ use crate::engine::effect::{Around, Deed, SeriesDeed, SeriesKey};
 use crate::engine::history::History;
 use crate::engine::lost::Whose;
 use crate::engine::state::{Component, Metric, Series};
+use crate::engine::tree::apply::Changes;
 use crate::engine::tree::walk::{NoPast, Walk};
 use crate::engine::view::Visitor;
 use crate::store::StoreError;
@@ -47,7 +48,7 @@ pub(super) fn judge(
         if metric.definition().kind == Kind::Cumulative {
             found.checks.push(Check::Keys { deed: deeds.len(), write: None, appended: false });
         }
-        deeds.push(SeriesDeed { key, changes: keys.into_iter().map(|time| (time, None)).collect() });
+        deeds.push(SeriesDeed { key, changes: Changes::TakenBack(keys.into_iter().map(|time| time.0).collect()) });
     }
     if !deeds.is_empty() {
         found.deed = Deed::Points(deeds);

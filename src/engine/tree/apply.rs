@@ -7,14 +7,107 @@ use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::Time;
 use crate::engine::Settings;
-use crate::engine::block::{Columns, Leaf, Row, Summing, summed};
+use crate::engine::block::{Column, Columns, Leaf, Row, Summing, summed};
 use crate::engine::history::History;
 use crate::planted::{self, Bug};
 use crate::store::StoreError;
 use std::sync::Arc;
 
-/// One key and what becomes of it; None: it is taken back.
-pub type KeyChange = (Time, Option<Point>);
+/// Keys of one series and what becomes of them: at least one, in order of time, each once.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Changes {
+    /// These points are there, made by the revision that changes them.
+    Set(Columns),
+    /// At these times there is none any more.
+    TakenBack(Column),
+}
+
+impl Changes {
+    /// Times, in nanoseconds.
+    pub fn times(&self) -> &Column {
+        match self {
+            Changes::Set(points) => &points.times,
+            Changes::TakenBack(times) => times,
+        }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.times().len()
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.times().is_empty()
+    }
+
+    /// The time of the `i`th key.
+    pub fn time(&self, i: usize) -> Time {
+        Time(self.times().at(i))
+    }
+
+    /// What there is at the `i`th key then; None: nothing.
+    pub fn point(&self, i: usize) -> Option<Point> {
+        match self {
+            Changes::Set(points) => Some(points.point(i)),
+            Changes::TakenBack(_) => None,
+        }
+    }
+
+    /// The first key and the last.
+    pub fn ends(&self) -> (Time, Time) {
+        let all = Part::of(self);
+        (all.first(), all.last())
+    }
+
+    /// The latest end of a point; None: all are taken back.
+    pub fn latest_end(&self) -> Option<Time> {
+        let Changes::Set(points) = self else { return None };
+        let lengths = points.ends.iter();
+        points.times.iter().zip(lengths).map(|(time, length)| Time(time.wrapping_add(length))).max()
+    }
+}
+
+/// A stretch of changes.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    changes: &'a Changes,
+    from: usize,
+    to: usize,
+}
+
+impl<'a> Part<'a> {
+    fn of(changes: &'a Changes) -> Part<'a> {
+        Part { changes, from: 0, to: changes.len() }
+    }
+
+    fn len(&self) -> usize {
+        self.to - self.from
+    }
+
+    fn first(&self) -> Time {
+        self.changes.time(self.from)
+    }
+
+    fn last(&self) -> Time {
+        self.changes.time(self.to - 1)
+    }
+
+    /// The first so many, and the others.
+    fn split_at(self, count: usize) -> (Part<'a>, Part<'a>) {
+        let at = self.from + count;
+        (Part { to: at, ..self }, Part { from: at, ..self })
+    }
+
+    /// How many keys lie before a time.
+    fn before(&self, time: Time) -> usize {
+        self.changes.times().at_or_above(time.0).clamp(self.from, self.to) - self.from
+    }
+
+    fn keys(self) -> impl Iterator<Item = (Time, Option<Point>)> + 'a {
+        (self.from..self.to).map(move |i| (self.changes.time(i), self.changes.point(i)))
+    }
+}
 
 /// Changes one series' tree with one revision.
 pub struct Apply<'a> {
@@ -37,21 +130,22 @@ pub struct Apply<'a> {
 }
 
 impl Apply<'_> {
-    /// The tree with the changes, which are in order of time, each key once.
-    pub fn apply(&mut self, root: Option<&Entry>, changes: &[KeyChange]) -> Result<Option<Entry>, StoreError> {
+    /// The tree with the changes.
+    pub fn apply(&mut self, root: Option<&Entry>, changes: &Changes) -> Result<Option<Entry>, StoreError> {
+        let changes = Part::of(changes);
         let mut entries = match root {
             Some(root) => self.change(root, changes)?,
             None => self.new_leaves(changes),
         };
-        let appended = root.is_none_or(|root| changes[0].0 > root.extent.last_key);
+        let appended = root.is_none_or(|root| changes.first() > root.extent.last_key);
         while entries.len() > 1 {
             entries = nodes(self.kind, entries, self.settings.node_children_max, appended);
         }
         Ok(entries.pop())
     }
 
-    fn change(&mut self, entry: &Entry, changes: &[KeyChange]) -> Result<Vec<Entry>, StoreError> {
-        let appended = changes[0].0 > entry.extent.last_key;
+    fn change(&mut self, entry: &Entry, changes: Part<'_>) -> Result<Vec<Entry>, StoreError> {
+        let appended = changes.first() > entry.extent.last_key;
         let tail_stays = matches!(entry.child.place(), Some(super::child::Place::Block(_)))
             && entry.sum.is_some_and(|s| s.count >= self.settings.tail_points_min as u64);
         if appended && tail_stays {
@@ -80,39 +174,46 @@ impl Apply<'_> {
                 let mut made = Vec::with_capacity(children.len() + 1);
                 let mut rest = changes;
                 for (i, child) in children.iter().enumerate() {
-                    let mine = match children.get(i + 1) {
-                        Some(next) => rest.partition_point(|(time, _)| *time < next.extent.first_key),
+                    let (mine, later) = rest.split_at(match children.get(i + 1) {
+                        Some(next) => rest.before(next.extent.first_key),
                         None => rest.len(),
-                    };
-                    if mine == 0 {
+                    });
+                    if mine.len() == 0 {
                         made.push(child.clone());
                     } else {
-                        made.extend(self.change(child, &rest[..mine])?);
+                        made.extend(self.change(child, mine)?);
                     }
-                    rest = &rest[mine..];
+                    rest = later;
                 }
                 Ok(nodes(self.kind, made, self.settings.node_children_max, appended))
             }
         }
     }
 
+    /// The changes' points, which are later than all before.
+    fn append(&self, points: &mut Columns, changes: Part<'_>) {
+        if let Changes::Set(set) = changes.changes {
+            points.extend_as(set, changes.from..changes.to, self.revision);
+        }
+    }
+
     /// The points with the changes.
-    fn merge(&self, points: &Columns, changes: &[KeyChange]) -> Columns {
-        if points.times.last().is_none_or(|last| last < changes[0].0.0) {
+    fn merge(&self, points: &Columns, changes: Part<'_>) -> Columns {
+        if points.times.last().is_none_or(|last| last < changes.first().0) {
             let mut merged = points.with_room(changes.len());
-            merged.append(changes.iter().filter_map(|(_, point)| point.as_ref()), self.revision);
+            self.append(&mut merged, changes);
             return merged;
         }
         let mut merged = Columns::default();
         let mut at = 0;
-        for (time, point) in changes {
-            let to = points.at_or_after(*time);
+        for (time, point) in changes.keys() {
+            let to = points.at_or_after(time);
             if to > at {
                 merged.extend(points, at..to);
             }
             at = to + usize::from(points.times.get(to) == Some(time.0));
             if let Some(point) = point {
-                merged.push(&Row { point: *point, revision: self.revision });
+                merged.push(&Row { point, revision: self.revision });
             }
         }
         merged.extend(points, at..points.len());
@@ -120,25 +221,25 @@ impl Apply<'_> {
     }
 
     /// Versions that the changes replace, and retractions, go to the series' past.
-    fn keep_replaced(&mut self, leaf: &Leaf, changes: &[KeyChange]) {
-        for (time, point) in changes {
-            if let Some(at) = leaf.columns.find(*time) {
+    fn keep_replaced(&mut self, leaf: &Leaf, changes: Part<'_>) {
+        for (time, point) in changes.keys() {
+            if let Some(at) = leaf.columns.find(time) {
                 let old = leaf.columns.row(at);
-                self.history.recent.insert((*time, old.revision), Some(old.point));
+                self.history.recent.insert((time, old.revision), Some(old.point));
                 self.bytes_added += 2 * size_of::<Row>();
             }
             if point.is_none() {
-                self.history.recent.insert((*time, self.revision), None);
+                self.history.recent.insert((time, self.revision), None);
             }
         }
     }
 
     /// A leaf that points follow: what it came to is not added up again.
-    fn extended(&mut self, entry: &Entry, leaf: &Leaf, changes: &[KeyChange]) -> Vec<Entry> {
+    fn extended(&mut self, entry: &Entry, leaf: &Leaf, changes: Part<'_>) -> Vec<Entry> {
         let room = self.settings.block_points_max.saturating_sub(leaf.columns.len()).min(changes.len());
         let (here, after) = changes.split_at(room);
         let mut entries = Vec::new();
-        if here.is_empty() {
+        if here.len() == 0 {
             entries.push(entry.clone());
         } else {
             let merged = self.merge(&leaf.columns, here);
@@ -150,7 +251,7 @@ impl Apply<'_> {
             if let (true, Some(total), Some(old)) = (planted::is(Bug::ForgetHighestPrefix), &mut sum.total, entry.sum) {
                 total.high = old.high;
             }
-            let extent = entry.extent.union(&self.extent_of(here).expect("here is not empty"));
+            let extent = entry.extent.union(&self.extent_of(here));
             self.bytes_added += here.len() * size_of::<Row>();
             entries.push(Entry {
                 extent,
@@ -158,27 +259,26 @@ impl Apply<'_> {
                 child: Child::fresh(Body::Leaf(Arc::new(Leaf::new(merged)))),
             });
         }
-        if !after.is_empty() {
+        if after.len() > 0 {
             entries.extend(self.new_leaves(after));
         }
         entries
     }
 
-    fn extent_of(&self, changes: &[KeyChange]) -> Option<Extent> {
-        Some(Extent {
-            first_key: changes.first()?.0,
-            last_key: changes.last()?.0,
-            lowest_revision: self.revision,
-            highest_revision: self.revision,
-        })
+    fn extent_of(&self, changes: Part<'_>) -> Extent {
+        let (lowest_revision, highest_revision) = (self.revision, self.revision);
+        Extent { first_key: changes.first(), last_key: changes.last(), lowest_revision, highest_revision }
     }
 
     /// Leaves of points that come after all others, as full as can be.
-    fn new_leaves(&mut self, changes: &[KeyChange]) -> Vec<Entry> {
+    fn new_leaves(&mut self, changes: Part<'_>) -> Vec<Entry> {
         let mut entries = Vec::new();
-        for part in changes.chunks(self.settings.block_points_max) {
+        let mut rest = changes;
+        while rest.len() > 0 {
+            let (part, later) = rest.split_at(rest.len().min(self.settings.block_points_max));
+            rest = later;
             let mut points = Columns::default();
-            points.append(part.iter().filter_map(|(_, point)| point.as_ref()), self.revision);
+            self.append(&mut points, part);
             // At least what they take once a point that follows no rule comes among them.
             self.bytes_added += points.bytes().max(part.len() * 3 * size_of::<i64>());
             entries.extend(own_extent(&points).map(|extent| self.leaf(extent, points)));
@@ -188,11 +288,11 @@ impl Apply<'_> {
 
     /// Leaves of the points of a leaf and the changes. `filled`: as full as can be, for points that come in order; else in
     /// halves.
-    fn leaves(&self, points: Columns, before: Extent, changes: &[KeyChange], filled: bool) -> Vec<Entry> {
+    fn leaves(&self, points: Columns, before: Extent, changes: Part<'_>, filled: bool) -> Vec<Entry> {
         let max = self.settings.block_points_max;
         let pieces = points.len().div_ceil(max).max(1);
         let size = if filled { max } else { points.len().div_ceil(pieces).max(1) };
-        let whole = self.extent_of(changes).map_or(before, |changed| before.union(&changed));
+        let whole = before.union(&self.extent_of(changes));
         if points.len() <= size {
             return vec![self.leaf(whole, points)];
         }

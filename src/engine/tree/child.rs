@@ -3,7 +3,8 @@
 //! The cache: what was read, or stored, is held by the child itself, and a queue lets go of the oldest that
 //! nobody asked for since (second chance) when there is more than `cache_bytes_max`.
 
-use super::{Entry, read_summary, write_summary};
+use super::Entry;
+use super::summary::{read_summary, write_summary};
 use crate::engine::block::{self, Leaf};
 use crate::engine::codec::{Reader, Undecodable, Writer};
 use crate::engine::readers::Readers;

@@ -1,6 +1,6 @@
 //! The shape of a tree, and what a walk over it looks at: growth is bounded, whatever the tree holds.
 
-use super::apply::{Apply, KeyChange};
+use super::apply::{Apply, Changes};
 use super::child::{Body, Loader};
 use super::walk::{NoPast, Walk};
 use super::*;
@@ -12,8 +12,9 @@ use crate::domain::time::Interval;
 use crate::engine::Settings;
 use crate::engine::block::Row;
 use crate::engine::history::History;
-use crate::engine::lost::Whose;
+use crate::engine::lost::{Lost, Whose};
 use crate::engine::view::Visitor;
+use crate::store::Damage;
 use crate::store::memory::MemoryStore;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ impl Made {
     }
 
     /// Answers what it is said to have added to memory.
-    fn apply(&mut self, changes: &[KeyChange]) -> usize {
+    fn apply(&mut self, changes: &Changes) -> usize {
         self.revision += 1;
         let mut apply = Apply {
             kind: Kind::Delta,
@@ -68,19 +69,23 @@ impl Made {
     }
 
     fn visit(&self, interval: Interval, visitor: &mut dyn Visitor) {
+        self.walk(None, &[], |walk| walk.visit(self.root.as_ref(), interval, visitor).expect("it is in memory"));
+    }
+
+    /// Asks the tree as it was at a revision (None: as it is).
+    fn walk<T>(&self, revision: Option<i64>, lost: &[Lost], ask: impl FnOnce(&Walk<'_>) -> T) -> T {
         let definition = definition();
         let labels = Vec::new().into();
-        let walk = Walk {
+        ask(&Walk {
             kind: Kind::Delta,
             periods: None,
-            revision: None,
+            revision,
             history: &self.history,
-            lost: &[],
+            lost,
             whose: Whose { definition: &definition, labels: &labels },
             loader: &self.loader,
             past: &NoPast,
-        };
-        walk.visit(self.root.as_ref(), interval, visitor).expect("it is in memory");
+        })
     }
 }
 
@@ -103,8 +108,8 @@ fn definition() -> Definition {
     }
 }
 
-fn set(times: impl Iterator<Item = i64>) -> Vec<KeyChange> {
-    times.map(|t| (Time(t), Some(Point::at(Time(t), t)))).collect()
+fn set(times: impl Iterator<Item = i64>) -> Changes {
+    Changes::Set(times.map(|t| Point::at(Time(t), t)).collect::<Vec<_>>().into())
 }
 
 /// What a walk shows: points, stretches taken, and what both come to.
@@ -195,8 +200,8 @@ fn bytes_that_are_added_are_told() {
         let more = more as usize;
         assert!((more * 8..(more + 1) * 4 * row).contains(&added), "{added} for {more} points behind the others");
     }
-    let corrected: Vec<KeyChange> = (0..50).map(|t| (Time(t * 7), Some(Point::at(Time(t * 7), -1)))).collect();
-    let added = made.apply(&corrected);
+    let corrected: Vec<Point> = (0..50).map(|t| Point::at(Time(t * 7), -1)).collect();
+    let added = made.apply(&Changes::Set(corrected.into()));
     assert!((50 * row..50 * 8 * row).contains(&added), "{added} for 50 corrections");
 }
 
@@ -213,22 +218,12 @@ proptest! {
         let mut made = Made::new(16, 4);
         let mut model: BTreeMap<i64, i64> = BTreeMap::new();
         for batch in batches {
-            // Nobody takes back what is not there.
-            let changes: Vec<KeyChange> = batch
-                .iter()
-                .filter(|(time, value)| value.is_some() || model.contains_key(time))
-                .map(|(time, value)| (Time(*time), value.map(|value| Point::at(Time(*time), value))))
-                .collect();
-            if changes.is_empty() {
+            for (changes, _) in changes(&batch, &mut model) {
+                made.apply(&changes);
+            }
+            if made.root.is_none() {
                 continue;
             }
-            for (time, point) in &changes {
-                match point {
-                    Some(point) => drop(model.insert(time.0, point.value)),
-                    None => drop(model.remove(&time.0)),
-                }
-            }
-            made.apply(&changes);
             let (blocks, nodes) = made.shape();
             prop_assert!(blocks.iter().all(|points| *points <= 16), "{:?}", blocks);
             prop_assert!(nodes.iter().all(|children| (1..=4).contains(children)), "{:?}", nodes);
@@ -237,6 +232,65 @@ proptest! {
             prop_assert_eq!(&all.points, &model.keys().copied().collect::<Vec<_>>());
             prop_assert_eq!(all.sum, model.values().map(|value| i128::from(*value)).sum::<i128>());
             check(made.root.as_ref().expect("keys are there"))?;
+        }
+    }
+}
+
+/// What of a batch changes the model, which it does, and what the model is after each: nobody takes back what is not
+/// there.
+fn changes(batch: &BTreeMap<i64, Option<i64>>, model: &mut BTreeMap<i64, i64>) -> Vec<(Changes, BTreeMap<i64, i64>)> {
+    let mut changes = Vec::new();
+    let gone = batch.iter().filter(|(time, value)| value.is_none() && model.remove(time).is_some());
+    let gone: Vec<i64> = gone.map(|(time, _)| *time).collect();
+    if !gone.is_empty() {
+        changes.push((Changes::TakenBack(gone.into()), model.clone()));
+    }
+    let set = batch.iter().filter_map(|(time, value)| Some(Point::at(Time(*time), (*value)?)));
+    let set: Vec<Point> = set.collect();
+    if !set.is_empty() {
+        model.extend(set.iter().map(|point| (point.time.0, point.value)));
+        changes.push((Changes::Set(set.into()), model.clone()));
+    }
+    changes
+}
+
+proptest! {
+    /// The nearest point on either side of a time, and whether there is one at all, are those of the list as it was at
+    /// the revision. The root says whether there are points unless something of it is later, or lost.
+    #[test]
+    fn the_nearest_points_are_those_of_the_list(
+        batches in batches(), gone in prop::option::of(0usize..12), times in prop::collection::vec(-2i64..402, 40),
+    ) {
+        let mut made = Made::new(8, 3);
+        let mut model = BTreeMap::new();
+        let mut past = vec![model.clone()];
+        for (i, batch) in batches.iter().enumerate() {
+            // Now and then everything is taken back.
+            let all = model.keys().map(|time| (*time, None)).collect();
+            for (changes, after) in changes(if gone == Some(i) { &all } else { batch }, &mut model) {
+                made.apply(&changes);
+                past.push(after);
+            }
+        }
+        let root = made.root.as_ref();
+        let lost = [Lost::whole(Damage { file: String::new(), offset: 0, what: String::new() }, 1)];
+        let now = past.len() as i64 - 1;
+        for (revision, list) in (0..).zip(&past) {
+            for revision in [Some(revision), None].into_iter().take(if revision == now { 2 } else { 1 }) {
+                let said = made.walk(revision, &[], |walk| walk.has_points(root));
+                let changed_since = revision.is_some_and(|revision| revision < now);
+                prop_assert_eq!(said, (!changed_since || root.is_none()).then_some(!list.is_empty()));
+                prop_assert_eq!(made.walk(revision, &lost, |walk| walk.has_points(root)), None);
+                for &t in times.iter().chain(list.keys()) {
+                    let before = made.walk(revision, &[], |walk| walk.last_before(root, Time(t)));
+                    let expected = list.range(..t).next_back().map(|(time, value)| Point::at(Time(*time), *value));
+                    prop_assert_eq!(before.expect("it is in memory"), expected, "before {} at {:?}", t, revision);
+                    let to = t + 30;
+                    let first = made.walk(revision, &[], |walk| walk.first(root, Interval::new(Time(t), Time(to))));
+                    let expected = list.range(t..to).next().map(|(time, value)| Point::at(Time(*time), *value));
+                    prop_assert_eq!(first.expect("it is in memory"), expected, "from {} at {:?}", t, revision);
+                }
+            }
         }
     }
 }

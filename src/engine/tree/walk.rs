@@ -163,8 +163,8 @@ impl Walk<'_> {
     fn walk_leaf(&self, leaf: &Leaf, interval: &Interval, visitor: &mut dyn Visitor) -> ControlFlow<()> {
         let from = leaf.columns.at_or_after(interval.start);
         let to = leaf.columns.at_or_after(interval.end);
-        if to.saturating_sub(from) <= CHUNK_POINTS || visitor.takes_points(&leaf.columns) {
-            return visitor.points(&leaf.columns, from..to.max(from));
+        if to.saturating_sub(from) <= CHUNK_POINTS || visitor.takes_points(leaf) {
+            return visitor.points(leaf, from..to.max(from));
         }
         let chunks = leaf.chunks(self.kind, self.periods);
         let mut at = from;
@@ -172,7 +172,7 @@ impl Walk<'_> {
             let end = ((at / CHUNK_POINTS + 1) * CHUNK_POINTS).min(leaf.columns.len());
             let whole = at.is_multiple_of(CHUNK_POINTS) && end <= to;
             if !(whole && visitor.stretch(&chunks[at / CHUNK_POINTS])) {
-                visitor.points(&leaf.columns, at..end.min(to))?;
+                visitor.points(leaf, at..end.min(to))?;
             }
             at = end;
         }
@@ -194,12 +194,12 @@ impl Visitor for Sum<'_> {
         ControlFlow::Continue(())
     }
 
-    fn takes_points(&self, columns: &Columns) -> bool {
-        self.0.is_plain(columns)
+    fn takes_points(&self, leaf: &Leaf) -> bool {
+        self.0.is_plain(&leaf.columns)
     }
 
-    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
-        self.0.add_all(columns, range);
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        self.0.add_all(&leaf.columns, range);
         ControlFlow::Continue(())
     }
 }
@@ -281,14 +281,19 @@ impl Visitor for Noting<'_> {
         flow
     }
 
-    fn takes_points(&self, columns: &Columns) -> bool {
-        self.visitor.takes_points(columns)
+    fn takes_points(&self, leaf: &Leaf) -> bool {
+        self.visitor.takes_points(leaf)
     }
 
-    fn points(&mut self, columns: &Columns, range: Range<usize>) -> ControlFlow<()> {
-        match self.visitor.takes_points(columns) {
-            true => self.visitor.points(columns, range),
-            false => columns.points(range).try_for_each(|point| self.point(&point)),
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        match self.visitor.takes_points(leaf) {
+            true => {
+                let last = range.end.checked_sub(1);
+                let flow = self.visitor.points(leaf, range);
+                self.ended_at = last.filter(|_| flow.is_break()).map(|last| leaf.columns.time(last));
+                flow
+            }
+            false => leaf.columns.points(range).try_for_each(|point| self.point(&point)),
         }
     }
 }
@@ -320,6 +325,18 @@ impl Walk<'_> {
             let _ = self.walk(root, &interval, &mut sum)?;
         }
         Ok(sum.0.total)
+    }
+
+    /// Times of the first and the last point of the interval.
+    pub fn bounds(&self, root: Option<&Entry>, interval: Interval) -> Result<Option<(Time, Time)>, StoreError> {
+        self.check(&interval)?;
+        let Some(root) = root else { return Ok(None) };
+        let Some(first) = self.nearest(root, Side::From(interval.start))? else { return Ok(None) };
+        if first >= interval.end {
+            return Ok(None);
+        }
+        let last = self.nearest(root, Side::Before(interval.end))?;
+        Ok(Some((first, last.expect("the first one is before the end"))))
     }
 
     /// The first point of the interval.

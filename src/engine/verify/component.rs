@@ -20,7 +20,7 @@ impl Verifying<'_> {
         for what in faults(component) {
             self.wrong("the catalogue", Some(touches.clone()), what)?;
         }
-        for metric in component.metrics.values() {
+        for metric in component.metrics.values().filter(|metric| !component.is_refused(metric.id)) {
             self.changes(component, metric)?;
         }
         Continue(())
@@ -55,7 +55,9 @@ impl Verifying<'_> {
                 self.wrong("the folds", Some(touches), "it has changes and is not there")?;
                 continue;
             };
-            if let Some(what) = self.untold(component, series, &changes) {
+            // What was given up is told of with the series.
+            let is_known = !series.lost.iter().any(|lost| lost.given_up);
+            if let Some(what) = self.untold(component, series, &changes).filter(|_| is_known) {
                 self.wrong("the past", Some(touches), what)?;
             }
         }

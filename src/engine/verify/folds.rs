@@ -61,6 +61,7 @@ impl Verifying<'_> {
             let wrong = match store.read_frame(*at) {
                 // Given up. Something that refers to it would be found where it does.
                 Ok(bytes) if bytes.is_empty() && is_of_points(line) => continue,
+                Ok(bytes) if bytes.is_empty() => folded.given_up(line),
                 Ok(bytes) => folded.frame(line, &bytes),
                 Err(error) => {
                     let touches = folded.touches(line);
@@ -144,6 +145,23 @@ impl Folded {
             }
             _ => touches,
         }
+    }
+
+    /// A frame of a component's own that was given up: what follows goes on behind it.
+    fn given_up(&mut self, line: &Line) -> Fault {
+        let undecodable = |e: Undecodable| e.to_string();
+        match FrameKind::of(line.kind).map_err(undecodable)? {
+            FrameKind::Batches => {
+                let (first, count) = frames::read_batches_line(&line.summary).map_err(undecodable)?;
+                self.names.entry(line.component.clone()).or_default().batches = (first + count - 1) as u64;
+            }
+            FrameKind::Component => {
+                let revision = frames::read_component_line(&line.summary).map_err(undecodable)?;
+                self.revisions.insert(line.component.clone(), revision);
+            }
+            _ => {}
+        }
+        fault(true, "it was given up")
     }
 
     /// What is wrong with a frame whose checksum is right.

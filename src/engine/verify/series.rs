@@ -66,6 +66,10 @@ impl Verifying<'_> {
         let Some(series) = metric.series.get(labels) else { return Continue(()) };
         self.counts.series += 1;
         let touches = Touches::series(&component.name, metric.definition(), labels);
+        if let Some(lost) = series.lost.iter().find(|lost| lost.given_up) {
+            // Nothing of it is answered: what is left of it need not agree.
+            return self.damage(lost.damage.clone().into(), Some(touches));
+        }
         let past = self.past(series, &touches)?;
         let kind = metric.definition().kind;
         let empty = Scan::new(kind, metric.periods.as_deref());

@@ -6,11 +6,12 @@ use crate::domain::calendar::{MonthDay, Weekday, Zone};
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::engine::Settings;
-use crate::engine::batch::{Batch, Change, Mode, Origin, Retraction, SeriesWrite};
+use crate::engine::batch::{Batch, Change, Column, Columns, Mode, Origin, Retraction, SeriesWrite};
 use crate::engine::codec::{Reader, Writer};
 use crate::engine::fold::frames::{self, FrameKind};
+use crate::engine::tree::Entry;
 use crate::engine::tree::child::{read_entries, write_entries};
-use crate::engine::tree::{Entry, write_summary};
+use crate::engine::tree::summary::write_summary;
 use crate::store::memory::MemoryStore;
 use crate::store::{Line, Store};
 
@@ -45,9 +46,9 @@ async fn write(engine: &Engine, change: Change) {
 }
 
 async fn points(engine: &Engine, times: impl Iterator<Item = i64>, value: i64) {
-    let points: Vec<Point> = times.map(|t| Point::at(Time(t), value)).collect();
+    let points: Columns = times.map(|t| Point::at(Time(t), value)).collect::<Vec<_>>().into();
     let labels: Labels = vec!["email".into()].into();
-    let end_given = vec![false; points.len()];
+    let end_given = Column::of(0, points.len());
     let write_of = SeriesWrite { metric: definition().name, labels, points, end_given, origin: Origin::Entry(0) };
     write(engine, Change::Points { mode: Mode::Set, series: vec![write_of] }).await;
 }

@@ -8,7 +8,7 @@ use crate::domain::limit::{BATCH_POINTS_MAX, BATCH_SERIES_MAX, REFUSAL_VIOLATION
 use crate::domain::name::{ComponentName, MetricName, is_label_value};
 use crate::domain::point::{Labels, Point};
 use crate::domain::time::Time;
-use crate::engine::batch::{Batch, Change, Mode, Origin, SeriesWrite};
+use crate::engine::batch::{Batch, Change, Column, Columns, Mode, Origin, SeriesWrite};
 use crate::proto::v1::{SeriesPoints, WritePointsRequest, point::At, write_points_request::Mode as ModeMessage};
 use crate::service::fault::{Fault, Faults, Place, Reason, cut};
 use std::collections::HashMap;
@@ -45,10 +45,10 @@ pub struct Converted {
 /// Points of one entry, and where in it they stand.
 #[derive(Default)]
 pub struct Read {
-    /// Those without a fault of their own.
-    pub points: Vec<Point>,
-    /// Of each, whether it said its end; empty where none did.
-    pub end_given: Vec<bool>,
+    /// Those without a fault of their own, as they stand in the request.
+    pub points: Columns,
+    /// Of each, 1 where it said its end; empty where none did.
+    pub end_given: Column,
     /// Of each, its number in the entry. None: all are there.
     pub numbers: Option<Vec<u32>>,
 }
@@ -70,15 +70,22 @@ impl Read {
         if let Some(numbers) = &mut self.numbers {
             numbers.push(number);
         }
-        self.points.push(point);
+        self.points.push_point(&point, 0);
     }
 
-    fn ends_given(&self, index: usize) -> bool {
-        self.end_given.get(index).copied().unwrap_or(false)
+    /// Notes that the last point taken in said its end.
+    pub fn gave_end(&mut self) {
+        let before = self.points.len() - 1 - self.end_given.len();
+        self.end_given.extend(&Column::of(0, before), 0..before);
+        self.end_given.push(1);
+    }
+
+    fn ends_given(&self, index: usize) -> i64 {
+        self.end_given.get(index).unwrap_or(0)
     }
 
     fn is_canonical(&self) -> bool {
-        self.numbers.is_none() && self.points.windows(2).all(|pair| pair[0].time < pair[1].time)
+        self.numbers.is_none() && self.points.times.ascends()
     }
 }
 
@@ -131,9 +138,6 @@ pub fn batch(request: &WritePointsRequest, who: &str, metrics: &Metrics) -> Resu
     let mut unknown = Vec::new();
     for (entry, series) in (0u32..).zip(&request.series) {
         read_entry(series, entry, mode, metrics, &mut groups, &mut unknown, &mut faults);
-    }
-    if groups.list.len() > BATCH_SERIES_MAX {
-        faults.push_at((0, 0, 1), || too_large("series", groups.list.len(), BATCH_SERIES_MAX));
     }
     let component = groups.component.take();
     let series = groups.into_series(mode, request, &mut faults);
@@ -247,7 +251,7 @@ fn read_entry(
         (None, points) => point::read(points, entry, known, faults),
     };
     if let (Some(known), Some(labels)) = (known, labels) {
-        groups.add(known, labels, entry, read);
+        groups.entries.push(Entry { metric: known.definition.name.clone(), labels, number: entry, read });
     }
 }
 
@@ -267,20 +271,27 @@ fn values_without_definition(series: &SeriesPoints, entry: u32, faults: &mut Fau
     }
 }
 
-/// Entries by series.
+/// Entries, to be put together by series.
 #[derive(Default)]
 struct Groups {
     component: Option<ComponentName>,
     /// That ADD is not for some metric's kind was said.
     misadded: bool,
-    by_series: HashMap<(MetricName, Labels), usize>,
-    list: Vec<Group>,
+    entries: Vec<Entry>,
 }
 
-struct Group {
+/// One entry's points.
+struct Entry {
     metric: MetricName,
     labels: Labels,
-    entries: Vec<(u32, Read)>,
+    number: u32,
+    read: Read,
+}
+
+impl Entry {
+    fn series(&self) -> (&MetricName, &Labels) {
+        (&self.metric, &self.labels)
+    }
 }
 
 impl Groups {
@@ -297,25 +308,29 @@ impl Groups {
         }
     }
 
-    fn add(&mut self, known: &Known, labels: Labels, entry: u32, read: Read) {
-        let metric = known.definition.name.clone();
-        let index = *self.by_series.entry((metric.clone(), labels.clone())).or_insert_with(|| {
-            self.list.push(Group { metric, labels, entries: Vec::new() });
-            self.list.len() - 1
-        });
-        self.list[index].entries.push((entry, read));
-    }
-
-    fn into_series(self, mode: Mode, request: &WritePointsRequest, faults: &mut Faults) -> Vec<SeriesWrite> {
+    /// The points of each series, by metric and labels.
+    fn into_series(mut self, mode: Mode, request: &WritePointsRequest, faults: &mut Faults) -> Vec<SeriesWrite> {
+        // A stable sort: a series' entries stay in the order of the request.
+        self.entries.sort_by(|a, b| a.series().cmp(&b.series()));
+        let mut series: Vec<SeriesWrite> = Vec::with_capacity(self.entries.len());
         let mut twice = Vec::new();
-        let mut series: Vec<_> = self.list.into_iter().map(|group| group.into_write(mode, &mut twice)).collect();
+        let mut rest = self.entries.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let mut others = Vec::new();
+            while let Some(other) = rest.next_if(|next| next.series() == first.series()) {
+                others.push(other);
+            }
+            series.push(first.into_write(others, mode, &mut twice));
+        }
+        if series.len() > BATCH_SERIES_MAX {
+            faults.push_at((0, 0, 1), || too_large("series", series.len(), BATCH_SERIES_MAX));
+        }
         twice.sort_unstable_by_key(|pair| pair.again);
         for pair in twice.iter().take(REFUSAL_VIOLATIONS_MAX) {
             let place = point_place(pair.again.0, pair.again.1, 0);
             faults.push_at(place, || duplicate(pair, mode, request));
         }
         faults.count_more(twice.len().saturating_sub(REFUSAL_VIOLATIONS_MAX));
-        series.sort_by(|a, b| (&a.metric, &a.labels).cmp(&(&b.metric, &b.labels)));
         series
     }
 }
@@ -352,30 +367,31 @@ pub fn time_field(request: &WritePointsRequest, (entry, point): (u32, u32)) -> S
     }
 }
 
-impl Group {
-    fn into_write(mut self, mode: Mode, twice: &mut Vec<Twice>) -> SeriesWrite {
-        let (metric, labels) = (self.metric, self.labels);
-        if let [(entry, read)] = &mut *self.entries
-            && read.is_canonical()
-        {
-            let points = std::mem::take(&mut read.points);
-            let mut end_given = std::mem::take(&mut read.end_given);
-            end_given.resize(points.len(), false);
-            return SeriesWrite { metric, labels, points, end_given, origin: Origin::Entry(*entry) };
+impl Entry {
+    /// The series' points, of this entry and others of it.
+    fn into_write(self, mut others: Vec<Entry>, mode: Mode, twice: &mut Vec<Twice>) -> SeriesWrite {
+        if others.is_empty() && self.read.is_canonical() {
+            let Read { points, mut end_given, .. } = self.read;
+            let without = points.len() - end_given.len();
+            end_given.extend(&Column::of(0, without), 0..without);
+            let (metric, labels, origin) = (self.metric, self.labels, Origin::Entry(self.number));
+            return SeriesWrite { metric, labels, points, end_given, origin };
         }
+        let (metric, labels) = (self.metric.clone(), self.labels.clone());
+        others.insert(0, self);
+        let entries = others;
         // (time, entry, number in it, place in `entries`, place in its points): sorted, equal times stand together
         // in the order of the request
         let mut order: Vec<(Time, u32, u32, usize, usize)> = Vec::new();
-        for (place, (entry, read)) in self.entries.iter().enumerate() {
-            order.extend(
-                read.points.iter().enumerate().map(|(i, point)| (point.time, *entry, read.number(i), place, i)),
-            );
+        for (place, Entry { number, read, .. }) in entries.iter().enumerate() {
+            let times = read.points.times.iter().enumerate();
+            order.extend(times.map(|(i, time)| (Time(time), *number, read.number(i), place, i)));
         }
         order.sort_unstable();
-        let (mut points, mut end_given, mut each) = (Vec::<Point>::new(), Vec::new(), Vec::new());
+        let (mut points, mut end_given, mut each) = (Vec::<Point>::new(), Column::default(), Vec::new());
         for (time, entry, number, place, i) in order {
-            let read = &self.entries[place].1;
-            let point = read.points[i];
+            let read = &entries[place].read;
+            let point = read.points.point(i);
             match (points.last(), each.last()) {
                 (Some(last), Some(&first)) if last.time == time => {
                     if mode == Mode::Add || *last != point {
@@ -389,7 +405,7 @@ impl Group {
                 }
             }
         }
-        SeriesWrite { metric, labels, points, end_given, origin: Origin::Each(each) }
+        SeriesWrite { metric, labels, points: points.into(), end_given, origin: Origin::Each(each) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Packed points: one pass, no allocation a point, a cursor over the metric's periods.
+//! Packed points: taken over as columns where they come in order and without a fault, else looked at one by one.
 
 use super::batch::{Known, Read, entry_place, point_place};
 use super::point::{kind_differs, misaligned, starts_late};
@@ -7,6 +7,7 @@ use crate::domain::calendar::Calendar;
 use crate::domain::definition::{Definition, Kind};
 use crate::domain::point::Point;
 use crate::domain::time::Time;
+use crate::engine::batch as engine;
 use crate::proto::v1::{Columns, columns::Times};
 use crate::service::fault::{Fault, Faults, Reason};
 
@@ -73,7 +74,7 @@ impl<'a> Reader<'a> {
                         .with("values", values)
                         .with("times", times));
                 }
-                self.walk(before, fixed.unix_nanos.iter().copied());
+                self.walk(before, &fixed.unix_nanos[..].into());
                 Ok(())
             }
             Some(Times::Regular(regular)) => {
@@ -85,14 +86,14 @@ impl<'a> Reader<'a> {
                     return Err(fault.with("interval_nanos", interval));
                 }
                 time::unix_nanos(first, || field("first_unix_nanos"))?;
-                let last = i128::from(first) + i128::from(interval) * (values.max(1) as i128 - 1);
-                if i64::try_from(last).map_or(true, |last| !Time(last).is_input()) {
+                let times = engine::Column::evenly(first, interval, values);
+                let Some(times) = times.filter(|times| times.last().is_none_or(|last| Time(last).is_input())) else {
                     let why = format!("{values} values every {interval} ns from {} go beyond 2200", Time(first));
                     return Err(Fault::new(Reason::TimeInvalid, field("interval_nanos"), why)
                         .with("values", values)
                         .with("interval_nanos", interval));
-                }
-                self.walk(before, (0..values as i64).map(|i| first + interval * i));
+                };
+                self.walk(before, &times);
                 Ok(())
             }
             Some(Times::Periods(periods)) => self.periods(before, periods.first_unix_nanos),
@@ -122,18 +123,19 @@ impl<'a> Reader<'a> {
             next = Some(cursor.window(start).end).filter(|end| end.is_input());
             Some(start.0)
         });
-        self.walk(before, starts.take(values));
-        if next.is_none() && self.read.points.len() < values && self.faults.count() == before {
+        let starts: engine::Column = starts.take(values).collect();
+        self.walk(before, &starts);
+        if starts.len() < values && self.faults.count() == before {
             let why = format!("{values} periods from {first} go beyond 2200");
             return Err(Fault::new(Reason::TimeInvalid, field, why).with("values", values).with("first", first));
         }
         Ok(())
     }
 
-    fn walk(&mut self, before: usize, times: impl Iterator<Item = i64>) {
+    fn walk(&mut self, before: usize, times: &engine::Column) {
         let counts_agree = self.faults.count() == before;
         let Some(known) = self.known else {
-            for (number, nanos) in (0u32..).zip(times) {
+            for (number, nanos) in (0u32..).zip(times.iter()) {
                 self.in_range(number, nanos);
             }
             self.starts_in_range();
@@ -144,11 +146,42 @@ impl<'a> Reader<'a> {
         }
         let definition = &*known.definition;
         let periods = known.periods.as_deref().filter(|_| definition.kind == Kind::Delta);
-        self.read.points.reserve_exact(self.columns.units.len());
-        match definition.kind {
-            Kind::Cumulative => self.walk_reports(times),
-            _ => self.walk_values(times, definition, periods),
+        if let Some(points) = self.whole(times, periods) {
+            self.read.points = points;
+            return;
         }
+        match definition.kind {
+            Kind::Cumulative => self.walk_reports(times.iter()),
+            _ => self.walk_values(times.iter(), definition, periods),
+        }
+    }
+
+    /// All points at once, where they come in order of time and nothing is wrong with any: they never are a struct a
+    /// point.
+    fn whole(&self, times: &engine::Column, periods: Option<&Calendar>) -> Option<engine::Columns> {
+        let is_input = |nanos: i64| Time(nanos).is_input();
+        let count = times.len();
+        if !times.ascends() || !is_input(times.get(0)?) || !is_input(times.last()?) || count != self.columns.units.len()
+        {
+            return None;
+        }
+        let starts = &self.columns.start_times;
+        let start = |(i, time): (usize, i64)| {
+            let start = starts[if starts.len() == 1 { 0 } else { i }];
+            (is_input(start) && start <= time).then(|| time.wrapping_sub(start).wrapping_add(1))
+        };
+        let starts = match starts.len() {
+            0 => engine::Column::of(0, count),
+            _ => times.iter().enumerate().map(start).collect::<Option<_>>()?,
+        };
+        Some(engine::Columns {
+            times: times.clone(),
+            values: self.columns.units[..].into(),
+            revisions: engine::Column::of(0, count),
+            ends: lengths(times, periods)?,
+            starts,
+            restated: engine::Column::of(0, count),
+        })
     }
 
     /// DELTA and GAUGE.
@@ -211,7 +244,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
     fn in_range(&mut self, number: u32, nanos: i64) -> bool {
         if Time(nanos).is_input() {
             return true;
@@ -223,4 +255,20 @@ impl<'a> Reader<'a> {
         self.read.leave_out();
         false
     }
+}
+
+/// How long each point lasts; None: one does not start with a period.
+fn lengths(times: &engine::Column, periods: Option<&Calendar>) -> Option<engine::Column> {
+    let Some(periods) = periods else { return Some(engine::Column::of(0, times.len())) };
+    let mut cursor = periods.cursor();
+    if let engine::Column::Even { first, step, count } = *times
+        && cursor.is_even(Time(first), step, count)
+    {
+        return Some(engine::Column::of(step, count));
+    }
+    let length = |time: i64| {
+        let window = cursor.window(Time(time));
+        (window.start == Time(time)).then(|| window.end.0.wrapping_sub(time))
+    };
+    times.iter().map(length).collect()
 }

@@ -21,7 +21,7 @@ pub fn kind_word(kind: Kind) -> &'static str {
 
 /// The points of an entry. Of a metric that is not there only what needs no definition is checked.
 pub fn read(points: &[v1::Point], entry: u32, known: Option<&Known>, faults: &mut Faults) -> Read {
-    let mut read = Read { points: Vec::with_capacity(points.len()), ..Read::default() };
+    let mut read = Read::default();
     let Some(known) = known else {
         for (number, point) in (0u32..).zip(points) {
             check_without_definition(point, entry, number, faults);
@@ -39,11 +39,10 @@ pub fn read(points: &[v1::Point], entry: u32, known: Option<&Known>, faults: &mu
         reader.number = number;
         match reader.point(message) {
             Some(point) => {
-                if message.end.is_some() {
-                    read.end_given.resize(read.points.len(), false);
-                    read.end_given.push(true);
-                }
                 read.push(number, point);
+                if message.end.is_some() {
+                    read.gave_end();
+                }
             }
             None => read.leave_out(),
         }

@@ -11,18 +11,19 @@ pub mod writer;
 use crate::disk::Disk;
 use crate::planted::{self, Bug};
 use crate::store::embedded::failed::{damaged, failed};
+use crate::store::embedded::log::salvage::Unreadable;
 use crate::store::embedded::sync_names;
-use crate::store::{Anew, Checked, EachAnew, FoldWriter, FrameRef, Line, Position, StoreError};
+use crate::store::{Anew, Checked, Damage, EachAnew, FoldWriter, FrameRef, Gap, Line, Position, StoreError};
 use bytes::Bytes;
 use check::Check;
-use file::{FRAME_HEAD_BYTES, LINE_BYTES, Range};
+use file::{FRAME_HEAD_BYTES, LINE_BYTES, Range, Spot};
 use fold::Fold;
 use handles::Handles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 use writer::Writer;
 
 /// How names of files that are not part of the store end.
@@ -35,6 +36,8 @@ pub struct Folds {
     store: [u8; 16],
     /// By the last position covered.
     live: RwLock<BTreeMap<Position, Arc<Fold>>>,
+    /// What no file covers that can be read, in a store that is opened to be repaired; and why.
+    holes: Mutex<BTreeMap<Position, (Range, Damage)>>,
     handles: Arc<Handles>,
     begun: AtomicU64,
     /// Set when nobody knows whether a file got its name for good: only an opening can tell.
@@ -42,8 +45,14 @@ pub struct Folds {
 }
 
 impl Folds {
-    /// Opens the files of a folder: reads every directory, removes leftovers, and checks that there is no gap.
-    pub fn open(disk: Arc<dyn Disk>, dir: PathBuf, store: [u8; 16]) -> Result<Folds, StoreError> {
+    /// Opens the files of a folder: reads every directory, removes leftovers, and checks that there is no gap; or goes on
+    /// around it.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        store: [u8; 16],
+        unreadable: Unreadable,
+    ) -> Result<Folds, StoreError> {
         // A name that is seen may not be on stable storage, where a process was killed between renaming and
         // syncing; the log must not be let go of because of it.
         disk.sync_dir(&dir).map_err(failed("sync", &dir))?;
@@ -58,25 +67,64 @@ impl Folds {
         }
         let handles = Arc::<Handles>::default();
         let mut live = BTreeMap::new();
+        let mut holes = BTreeMap::new();
+        let mut hole = |range: Range, error| match error {
+            StoreError::Damaged { file, offset, what, .. } if unreadable != Unreadable::Refused => {
+                holes.insert(range.last, (range, Damage { file, offset, what }));
+                Ok(())
+            }
+            error => Err(error),
+        };
         let mut reach = Position(0);
         for ((first, last), mut generations) in ranges {
             if first.0 != reach.0 + 1 {
                 let what =
                     format!("no fold file goes on from record {}; the next one starts at {}", reach.0 + 1, first.0);
-                return Err(damaged(&dir, 0, what));
+                if first <= reach {
+                    return Err(damaged(&dir, 0, what));
+                }
+                let missing = Range { first: Position(reach.0 + 1), last: Position(first.0 - 1), generation: 0 };
+                hole(missing, damaged(&dir, 0, what))?;
             }
             generations.sort_by_key(|range| std::cmp::Reverse(range.generation));
-            live.insert(last, Arc::new(highest_whole(&disk, &handles, &dir, store, &generations)?));
+            match highest_whole(&disk, &handles, &dir, store, &generations) {
+                Ok(fold) => drop(live.insert(last, Arc::new(fold))),
+                Err(error) => hole(Range { generation: generations[0].generation + 1, ..generations[0] }, error)?,
+            }
             reach = last;
         }
-        let live = RwLock::new(live);
+        let (live, holes) = (RwLock::new(live), Mutex::new(holes));
         let (begun, poison) = (AtomicU64::new(0), OnceLock::new());
-        Ok(Folds { disk, dir, store, live, handles, begun, poison })
+        Ok(Folds { disk, dir, store, live, holes, handles, begun, poison })
     }
 
     /// The last position covered; 0: none.
     pub fn reach(&self) -> Position {
-        self.live().last_key_value().map_or(Position(0), |(last, _)| *last)
+        let last = self.live().last_key_value().map_or(Position(0), |(last, _)| *last);
+        self.holes().last_key_value().map_or(last, |(hole, _)| last.max(*hole))
+    }
+
+    /// See [`crate::store::Store::gaps`].
+    pub fn gaps(&self) -> Vec<Gap> {
+        let gap = |(range, damage): &(Range, Damage)| {
+            let (damage, first, last) = (damage.clone(), range.first, range.last);
+            Gap { damage, bytes: None, first, last, is_bound: false }
+        };
+        self.holes().values().map(gap).collect()
+    }
+
+    /// Puts a file of these lines, without bytes, where no file can be read that ends at a position; for good.
+    pub fn fill(self: &Arc<Self>, last: Position, lines: Vec<Line>) -> Result<(), StoreError> {
+        let Some((range, _)) = self.holes().get(&last).cloned() else { return Ok(()) };
+        let mut writer = Box::new(self.write_as(range)?);
+        for line in lines {
+            writer.put(line, &[])?;
+        }
+        writer.finish()
+    }
+
+    fn holes(&self) -> MutexGuard<'_, BTreeMap<Position, (Range, Damage)>> {
+        self.holes.lock().expect("nothing panics while it holds the holes")
     }
 
     /// See [`crate::store::Store::begin_fold`].
@@ -143,11 +191,13 @@ impl Folds {
             let cause = self.poison.get_or_init(|| error.to_string()).clone();
             return Err(StoreError::Poisoned { cause });
         }
+        let filled = self.holes().remove(&fold.range.last);
         let mut live = self.live.write().expect("nothing panics while it holds the folds");
         let reach = live.last_key_value().map_or(Position(0), |(last, _)| *last);
+        let reach = self.holes().last_key_value().map_or(reach, |(hole, _)| reach.max(*hole));
         let fits = match live.get(&fold.range.last) {
             Some(earlier) => earlier.range.generation < fold.range.generation,
-            None => fold.range.first.0 == reach.0 + 1,
+            None => fold.range.first.0 == reach.0 + 1 || filled.is_some(),
         };
         assert!(fits, "one fold is written at a time");
         let earlier = live.insert(fold.range.last, Arc::new(fold));
@@ -178,7 +228,7 @@ impl Folds {
         for fold in &folds {
             fold.lines(each)?;
         }
-        Ok(folds.last().map_or(Position(0), |fold| fold.range.last))
+        Ok(self.reach())
     }
 
     /// See [`crate::store::Store::locate`].
@@ -201,9 +251,18 @@ impl Folds {
         })
     }
 
+    /// See [`crate::store::Store::frame_length`].
+    pub fn frame_length(&self, at: FrameRef) -> u64 {
+        self.spot(at).map_or(0, |spot| u64::from(spot.bytes))
+    }
+
+    fn spot(&self, at: FrameRef) -> Option<Spot> {
+        self.live().get(&at.fold).and_then(|fold| fold.spot(at.number))
+    }
+
     /// See [`crate::store::Store::frame_bytes`]: its head, its bytes, and its line, twice.
     pub fn frame_bytes(&self, line: &Line, at: FrameRef) -> u64 {
-        let spot = self.live().get(&at.fold).and_then(|fold| fold.spot(at.number));
+        let spot = self.spot(at);
         let lines = 2 * (LINE_BYTES + line.summary.len());
         spot.map_or(0, |spot| (FRAME_HEAD_BYTES + lines) as u64 + u64::from(spot.bytes))
     }

@@ -168,6 +168,7 @@ pub async fn on_disk(bench: &Bench) -> Vec<Figure> {
         let on_disk = OnDisk::of(&dir.path().join("data"));
         let points = workload.all() as f64;
         figures.push(Figure::of(4, what, on_disk.kept as f64 / points, "B a point"));
+        figures.push(Figure::of(4, &format!("{what}: of it fold files"), on_disk.folds as f64 / points, "B a point"));
         let beside = on_disk.log_and_reserve as f64 / 1e6;
         figures.push(Figure::of(4, &format!("{what}: log and reserve beside it"), beside, "MB"));
     }

@@ -16,6 +16,9 @@ pub struct Scene {
     pub goes_on: bool,
     /// Each fault at each operation, in every run.
     pub whole: bool,
+    /// Else at one operation of so many: a repair reads all that there is, twice, and takes long. A campaign goes through
+    /// all of them.
+    pub every: u64,
     pub found: Found,
 }
 
@@ -30,10 +33,19 @@ pub enum Found {
     Restored,
     /// A store without what was lost.
     Repaired,
+    /// A store in which what may be touched is refused.
+    GivenUp,
 }
 
-const SCENE: Scene =
-    Scene { name: "", before: folded, done: |_, _| true, goes_on: true, whole: false, found: Found::Acknowledged };
+const SCENE: Scene = Scene {
+    name: "",
+    before: folded,
+    done: |_, _| true,
+    goes_on: true,
+    whole: false,
+    every: 1,
+    found: Found::Acknowledged,
+};
 
 pub fn some(machine: &mut Machine, batches: &mut Batches, count: u64) -> bool {
     (0..count).all(|_| {
@@ -138,7 +150,7 @@ const WRITES: [Scene; 13] = [
     Scene { name: "a segment of its own", done: |m, _| m.send(large()), ..SCENE },
 ];
 
-const KEEPS: [Scene; 9] = [
+const KEEPS: [Scene; 11] = [
     Scene { name: "fold", before: opened, done: |m, _| m.fold(), ..SCENE },
     Scene { name: "a second fold, which trims", done: |m, _| m.fold(), ..SCENE },
     Scene {
@@ -185,6 +197,30 @@ const KEEPS: [Scene; 9] = [
         },
         done: |m, _| m.repair(),
         found: Found::Repaired,
+        ..SCENE
+    },
+    Scene {
+        name: "repair of a component's own frames",
+        before: |m, b| {
+            folded(m, b);
+            assert!(m.fold() && some(m, b, 6) && m.fold() && some(m, b, 3));
+            m.damage_own_frames();
+        },
+        done: |m, _| m.repair(),
+        found: Found::GivenUp,
+        every: 11,
+        ..SCENE
+    },
+    Scene {
+        name: "repair of a fold file",
+        before: |m, b| {
+            folded(m, b);
+            assert!(m.fold() && m.send(one(Deed::Set(points(4)))) && m.fold() && some(m, b, 3));
+            m.damage_last_fold();
+        },
+        done: |m, _| m.repair(),
+        found: Found::GivenUp,
+        every: 11,
         ..SCENE
     },
 ];

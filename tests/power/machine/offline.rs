@@ -6,18 +6,21 @@ use crate::batches::{component_name, labels, metric_name};
 use crate::compare::{Refusals, Revisions};
 use crate::oracle::{COMPONENTS, Deed, Oracle, Sent};
 use milepost::clock::Clock;
+use milepost::disk::{Disk, Open};
 use milepost::domain::time::Interval;
 use milepost::engine::AsOf;
 use milepost::engine::repair::Repair;
+use milepost::engine::verify::Finding;
 use milepost::random::SeededRandom;
 use milepost::store::embedded::backup::BackupError;
 use milepost::store::embedded::backup::restore::restore;
+use milepost::store::embedded::folds::file::{FRAME_HEAD_BYTES, SEAL_BYTES, Seal, Spot, read_directory};
 use milepost::store::embedded::log::record::HEAD_BYTES;
 use milepost::store::embedded::log::recovery::walk;
 use milepost::store::embedded::log::salvage::Unreadable;
 use milepost::store::embedded::log::segment::{Segment, segment_number};
 use milepost::store::embedded::{EmbeddedStore, format, look, lost_file};
-use milepost::store::{Position, Store, StoreError};
+use milepost::store::{FrameRef, Line, Position, Store, StoreError};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -151,6 +154,64 @@ impl Machine {
         self.without_lost = Some(self.oracle.without((component, metric, label), revision, LOST_HOURS));
     }
 
+    /// Ends, and damages what is a component's own in the folds: the last frame of each kind.
+    pub fn damage_own_frames(&mut self) {
+        self.end(false);
+        let root = self.next_root();
+        let process = self.disk.process(&root);
+        let mut last: BTreeMap<u8, (PathBuf, usize)> = BTreeMap::new();
+        for path in self.disk.files("data/folds").into_keys() {
+            let file = process.open(&root.join(&path), Open::Read).expect("it is there");
+            let seal = Seal::read(&*file, &path).expect("it is whole");
+            let directory = seal.read_directory(&*file, &path).expect("it is whole");
+            let mut take = |line: Line, _: FrameRef, spot: Spot| {
+                // Pages, facts, changes, ids; of components those that tell of no change of the catalogue.
+                if matches!(line.kind, 3 | 5..=7) || line.kind == 4 && spot.bytes < 16 {
+                    last.insert(line.kind, (path.clone(), spot.offset as usize + FRAME_HEAD_BYTES));
+                }
+            };
+            read_directory(directory, &seal, &path, &mut take).expect("it is whole");
+        }
+        assert!(last.len() >= 4, "there is a frame of most kinds: {last:?}");
+        for (path, at) in last.into_values() {
+            let mut bytes = self.disk.files("data/folds")[&path].clone();
+            bytes[at] ^= 4;
+            self.disk.lay(&path, &bytes);
+        }
+    }
+
+    /// Ends, and takes both seals from the last fold file: nobody knows what is in it.
+    pub fn damage_last_fold(&mut self) {
+        self.end(false);
+        let (path, mut bytes) = self.disk.files("data/folds").pop_last().expect("there is a fold");
+        let end = bytes.len() - SEAL_BYTES;
+        [0, end].into_iter().for_each(|at| bytes[at] ^= 4);
+        self.disk.lay(&path, &bytes);
+    }
+
+    /// Whether what cannot be read is refused, given up or not yet, and the rest is as it was; and it can be given up
+    /// now, once.
+    pub fn check_given_up(&mut self) {
+        let cut = self.below(2) == 0;
+        self.end(cut);
+        match self.open() {
+            Ok(()) => assert!(self.compare_with(Revisions::All, Refusals::Some) > 0, "something is refused"),
+            // A fold file that cannot be read.
+            Err(StoreError::Damaged { .. }) => {}
+            Err(error) => panic!("what is on the disk opens: {error}"),
+        }
+        self.end(true);
+        assert!(self.repair(), "the disk works");
+        self.end(true);
+        self.open().unwrap_or_else(|error| panic!("what was repaired opens: {error}"));
+        assert!(self.compare_with(Revisions::All, Refusals::Some) > 0, "something is refused");
+        let verified = self.runtime.block_on(self.engine().verify());
+        let is_told = |finding: &Finding| ["given up", "checksum"].iter().any(|text| finding.what.contains(text));
+        assert!(verified.findings.iter().all(is_told), "{:?}", verified.findings);
+        // Nothing waits: a fold is made again.
+        assert!(self.fold(), "it folds");
+    }
+
     fn flip_body(&mut self, component: usize, revision: i64) {
         let root = self.next_root();
         let process = self.disk.process(&root);
@@ -207,7 +268,9 @@ impl Machine {
                 lost_file::write(&*disk, &dir, lines.into_iter())?;
             }
             let (store, repair) = open(Unreadable::GivenUp)?;
-            store.leave_out(&repair.give_up()?)?;
+            let given_up = repair.give_up()?;
+            store.leave_out(&given_up.frames)?;
+            store.fill(given_up.folds)?;
             store.release()
         };
         is_done(given_up())

@@ -6,6 +6,7 @@ use crate::domain::decimal;
 use crate::domain::definition::{Definition, Kind};
 use crate::domain::limit::READ_MESSAGE_BYTES;
 use crate::domain::point as domain;
+use crate::engine::view;
 use crate::proto::v1::point::{At as PointAt, End as PointEnd};
 use crate::proto::v1::{columns::Times, *};
 use crate::query::PointsPlan;
@@ -52,26 +53,37 @@ impl Messages {
     }
 
     /// Takes a run; hands on each message that is full. False: nobody wants more.
-    pub fn take(&mut self, run: &Run, send: &mut impl FnMut(ReadPointsResponse) -> bool) -> bool {
+    pub fn take(&mut self, run: Run, send: &mut impl FnMut(ReadPointsResponse) -> bool) -> bool {
         let labels = labels_map(&run.labels, &self.shape.definition);
-        let told = self.shape.told(&run.points);
+        if self.shape.is_plain(&run.points) {
+            let columns = plain_columns(run.points);
+            return self.put(SeriesPoints { labels, columns: Some(columns), ..SeriesPoints::default() }, send);
+        }
+        let points: Vec<domain::Point> = run.points.points(0..run.points.len()).collect();
+        let told = self.shape.told(&points);
         for part in told.chunk_by(|a, b| a.class == b.class) {
-            let name = self.shape.definition.name.to_string();
-            let mut entry = SeriesPoints { metric: name, labels: labels.clone(), points: Vec::new(), columns: None };
+            let mut entry = SeriesPoints { labels: labels.clone(), ..SeriesPoints::default() };
             match part[0].class {
                 Class::Special => entry.points = part.iter().map(|told| self.shape.point(told)).collect(),
                 class => entry.columns = Some(columns(part, class)),
             }
-            self.bytes += entry.encoded_len() + 5;
-            self.next.series.push(entry);
-            if self.bytes >= READ_MESSAGE_BYTES {
-                self.bytes = 0;
-                if !send(mem::take(&mut self.next)) {
-                    return false;
-                }
+            if !self.put(entry, send) {
+                return false;
             }
         }
         true
+    }
+
+    /// One more entry, of the metric.
+    fn put(&mut self, entry: SeriesPoints, send: &mut impl FnMut(ReadPointsResponse) -> bool) -> bool {
+        let entry = SeriesPoints { metric: self.shape.definition.name.to_string(), ..entry };
+        self.bytes += entry.encoded_len() + 5;
+        self.next.series.push(entry);
+        if self.bytes < READ_MESSAGE_BYTES {
+            return true;
+        }
+        self.bytes = 0;
+        send(mem::take(&mut self.next))
     }
 
     /// The last message; None: all was sent.
@@ -89,6 +101,19 @@ struct Told<'a> {
 }
 
 impl Shape {
+    /// Whether all the points are told in columns of times and values.
+    fn is_plain(&self, points: &view::Columns) -> bool {
+        let mut cursor = self.periods.as_ref().map(Calendar::cursor);
+        let mut is_usual = |i: usize| match &mut cursor {
+            Some(cursor) => points.end(i) == cursor.window(points.time(i)).end,
+            None => points.ends.at(i) == 0,
+        };
+        self.form == Form::Columns
+            && points.restated.is_zero()
+            && points.starts.is_zero()
+            && (self.definition.kind != Kind::Delta || (0..points.len()).all(&mut is_usual))
+    }
+
     fn told<'a>(&self, points: &'a [domain::Point]) -> Vec<Told<'a>> {
         let mut cursor = self.periods.as_ref().map(Calendar::cursor);
         let is_delta = self.definition.kind == Kind::Delta;
@@ -128,6 +153,16 @@ fn columns(points: &[Told<'_>], class: Class) -> Columns {
         }
     }
     Columns { times: Some(times(points)), units: points.iter().map(|told| told.point.value).collect(), start_times }
+}
+
+/// Times and values alone, as a block has them: no point is looked at. (Measured in one run,
+/// before and after: `ReadPoints` 0.50 to 0.85 of the null source.)
+fn plain_columns(points: view::Columns) -> Columns {
+    let times = match points.times.spacing() {
+        Some((first_unix_nanos, interval_nanos)) => Times::Regular(RegularTimes { first_unix_nanos, interval_nanos }),
+        None => Times::Fixed(FixedTimes { unix_nanos: points.times.into_numbers() }),
+    };
+    Columns { times: Some(times), units: points.values.into_numbers(), start_times: Vec::new() }
 }
 
 /// Regular, where they are evenly spaced.

@@ -6,7 +6,7 @@
 //! ```text
 //! seal, 128 bytes, the first and the last of the file, so that either will do:
 //!   0   8  "MPFOLDED"
-//!   8   4  format version: 1; 2 where frames were left out
+//!   8   4  format version: 2; in 1 none was left out, and sums were wide
 //!  12  16  id of the store
 //!  28   8  first position covered
 //!  36   8  last position covered
@@ -39,7 +39,7 @@
 //!  17   4  CRC-32 of its bytes
 //!  21   4  S, the length of the summary
 //!  25   S  the summary
-//!       in format 2 also, in place of lines of frames that follow each other and were left out:
+//!       and in place of lines of frames that follow each other and were left out:
 //!   0   4  2^32 - 1
 //!   4   1  0
 //!   5   8  0
@@ -70,8 +70,7 @@ pub const FRAME_HEAD_BYTES: usize = 16;
 pub const LINE_BYTES: usize = 25;
 
 const MAGIC: &[u8; 8] = b"MPFOLDED";
-/// Of a file that holds all its frames, and of one of which some were left out.
-const VERSIONS: [u32; 2] = [1, 2];
+const VERSION: u32 = 2;
 /// Stands for the component in a line of frames that were left out.
 const LEFT_OUT: u32 = u32::MAX;
 
@@ -95,8 +94,6 @@ pub struct Seal {
     pub range: Range,
     /// How many frames it has, those that were left out too.
     pub frames: u32,
-    /// Whether some were left out.
-    pub left_out: bool,
     /// Where the two copies of the directory start.
     pub directories: [u64; 2],
     /// The length of one copy.
@@ -149,7 +146,7 @@ impl Seal {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(SEAL_BYTES);
         out.extend_from_slice(MAGIC);
-        out.put_u32_le(VERSIONS[usize::from(self.left_out)]);
+        out.put_u32_le(VERSION);
         out.extend_from_slice(&self.store);
         out.put_u64_le(self.range.first.0);
         out.put_u64_le(self.range.last.0);
@@ -173,9 +170,9 @@ impl Seal {
         }
         let mut fields = &bytes[8..];
         let version = fields.get_u32_le();
-        if !VERSIONS.contains(&version) {
+        if !(1..=VERSION).contains(&version) {
             let file = path.display().to_string();
-            return Err(StoreError::Format { file, found: version.to_string(), known: VERSIONS[1] });
+            return Err(StoreError::Format { file, found: version.to_string(), known: VERSION });
         }
         let mut store = [0; 16];
         fields.copy_to_slice(&mut store);
@@ -184,7 +181,6 @@ impl Seal {
             store,
             range: Range { first, last, generation: fields.get_u32_le() },
             frames: fields.get_u32_le(),
-            left_out: version == VERSIONS[1],
             directories: [fields.get_u64_le(), fields.get_u64_le()],
             directory_bytes: fields.get_u64_le(),
             directory_crc: fields.get_u32_le(),
@@ -313,7 +309,7 @@ pub fn read_directory(
         let mut number = 0;
         while number < seal.frames {
             let component = rest.try_get_u32_le()?;
-            if seal.left_out && component == LEFT_OUT {
+            if component == LEFT_OUT {
                 let Some(zeros) = take(&mut rest, 9) else { return Ok(None) };
                 let frames = rest.try_get_u32_le()?;
                 let is_line = frames > 0 && frames <= seal.frames - number && rest.try_get_u64_le()? == 0;
@@ -357,7 +353,6 @@ mod tests {
             store: [3; 16],
             range: Range { first: Position(1), last: Position(9), generation: 2 },
             frames: 4,
-            left_out: false,
             directories: [500, 600],
             directory_bytes: 100,
             directory_crc: 7,

@@ -72,7 +72,6 @@ impl Writer {
             store: self.folds.store,
             range: self.range,
             frames: self.frames,
-            left_out: self.frames as usize > self.kept.len(),
             directories: [first, second],
             directory_bytes: directory.len() as u64,
             directory_crc: crc32fast::hash(&directory),

@@ -7,6 +7,7 @@
 use super::record::{self, ALIGN_BYTES, Found, Head, Kind, Place};
 use super::recovery::{Anew, Home, Placed, Recovered, Stop, Walk, too_new, walk_on};
 use super::segment::{Blank, FRAME_BYTES, HEADER_BYTES, Header, Segment, segment_path};
+use crate::planted::{self, Bug};
 use crate::store::embedded::failed::damaged;
 use crate::store::{Damage, Gap, Position, Record, StoreError};
 use std::cmp::Reverse;
@@ -83,6 +84,7 @@ pub fn walk_over(
         }
         let goes_on = match walk.stop {
             Stop::End | Stop::TooNew(_) | Stop::Mark(Kind::Next, _) => None,
+            Stop::Mark(..) | Stop::Bad(_) if planted::is(Bug::StopAtGap) => None,
             Stop::Mark(..) | Stop::Bad(_) => next_batch(bytes, header, &walk).filter(|(_, p)| p.position < below),
         };
         let Some((offset, Place { position, group, group_start })) = goes_on else { return walk };
@@ -281,7 +283,7 @@ impl Salvage<'_> {
         let first = first.max(self.reach.0 + 1);
         let is_bound = next.is_none();
         let next = next.unwrap_or(first + UNKNOWN_RECORDS);
-        if next > first {
+        if next > first && !planted::is(Bug::ForgetGap) {
             let (first, last) = (Position(first), Position(next - 1));
             self.gaps.push(Gap { damage, bytes, first, last, is_bound });
         }

@@ -1,0 +1,98 @@
+//! Running sums of a block's values: any range of its points is added up from two of them and a few values.
+
+use super::{CHUNK_POINTS, Columns, adds_values};
+use crate::domain::definition::Kind;
+use std::ops::Range;
+
+/// Values from one running sum to the next: a quarter of a chunk, so 4 bits a point in memory.
+const STEP: usize = CHUNK_POINTS / 4;
+
+/// Running sums of *plain* points: those whose steps are their values, and which all end as long after their times.
+///
+/// (Measured in one run, before and after: weeks of 200 series in a fifth of the time.)
+#[derive(Debug)]
+pub struct Sums {
+    /// Of the values before every `STEP`th.
+    every: Box<[i64]>,
+    /// No value is below 0: the highest sum on the way through any points is the sum of them all.
+    pub never_falls: bool,
+}
+
+impl Sums {
+    /// None: other points, or such high ones that their sums may not fit 64 bits.
+    pub fn of(kind: Kind, columns: &Columns) -> Option<Sums> {
+        let count = columns.len();
+        let (min, max) = columns.values.bounds()?;
+        let widest = i128::from(min).abs().max(i128::from(max).abs()) * count as i128;
+        if !adds_values(kind, columns) || widest > i128::from(i64::MAX) {
+            return None;
+        }
+        let mut sum = 0;
+        let part = |from: usize| {
+            let before = sum;
+            sum += columns.values.sum(from..(from + STEP).min(count));
+            before
+        };
+        Some(Sums { every: (0..count).step_by(STEP).map(part).collect(), never_falls: min >= 0 })
+    }
+
+    /// What the points of a range of the same columns come to. Some nanoseconds, however many they are.
+    pub fn sum(&self, columns: &Columns, range: Range<usize>) -> i64 {
+        if range.len() <= STEP {
+            return columns.values.sum(range);
+        }
+        self.before(columns, range.end) - self.before(columns, range.start)
+    }
+
+    fn before(&self, columns: &Columns, i: usize) -> i64 {
+        // The last running sum is that before the last `STEP` values, or fewer.
+        let place = (i / STEP).min(self.every.len() - 1);
+        self.every[place] + columns.values.sum(place * STEP..i)
+    }
+
+    /// Bytes in memory of so many points, at most.
+    pub fn bytes(points: usize) -> usize {
+        points.div_ceil(STEP) * size_of::<i64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::point::Point;
+    use crate::domain::time::Time;
+    use crate::engine::block::Row;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// A range's sum is that of its values one by one, wherever there are running sums; and they are there for all
+        /// plain points that cannot leave 64 bits.
+        #[test]
+        fn a_range_is_the_sum_of_its_values(
+            values in prop_oneof![
+                proptest::collection::vec(prop_oneof![0i64..9, -9i64..9, any::<i64>()], 0..200),
+                (0i64..9, 0usize..200).prop_map(|(value, count)| vec![value; count]),
+            ],
+            small in 0u32..64, length in 0i64..3, uneven: bool, from in 0usize..200, to in 0usize..200,
+        ) {
+            let values: Vec<i64> = values.into_iter().map(|value| value >> small).collect();
+            let end = |i: usize| Time(10 * i as i64 + length + i64::from(uneven && i == 1));
+            let point = |(i, value): (usize, &i64)| Point::of_period(Time(10 * i as i64), end(i), *value);
+            let columns: Columns =
+                values.iter().enumerate().map(point).map(|point| Row { point, revision: 1 }).collect();
+            let range = from.min(to).min(values.len())..from.max(to).min(values.len());
+            for kind in [Kind::Delta, Kind::Gauge, Kind::Cumulative] {
+                let widest = values.iter().map(|value| i128::from(*value).abs()).max().unwrap_or(0);
+                let fits = widest * values.len() as i128 <= i128::from(i64::MAX);
+                let is_plain = kind != Kind::Cumulative && !(uneven && values.len() > 1) && !values.is_empty();
+                let sums = Sums::of(kind, &columns);
+                prop_assert_eq!(sums.is_some(), fits && is_plain);
+                let Some(sums) = sums else { continue };
+                let expected: i128 = values[range.clone()].iter().map(|value| i128::from(*value)).sum();
+                prop_assert_eq!(i128::from(sums.sum(&columns, range.clone())), expected);
+                prop_assert_eq!(sums.never_falls, values.iter().all(|value| *value >= 0));
+                prop_assert!(sums.every.len() * size_of::<i64>() <= Sums::bytes(values.len()));
+            }
+        }
+    }
+}
