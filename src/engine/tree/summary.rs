@@ -57,56 +57,34 @@ pub fn read_summary(reader: &mut Reader) -> Result<(Extent, Option<Aggregate>), 
     };
     let sum = match reader.byte()? {
         NO_SUM => None,
-        WIDE_SUM => Some(read_wide_sum(reader)?),
-        form @ (SHORT_SUM | SHORT_SUM_FROM_START) => {
-            Some(read_short_sum(reader, &extent, form == SHORT_SUM_FROM_START)?)
-        }
+        form @ (WIDE_SUM | SHORT_SUM | SHORT_SUM_FROM_START) => Some(read_sum(reader, &extent, form)?),
         _ => return Err(Undecodable::Form("an unknown form of sum")),
     };
     Ok((extent, sum))
 }
 
-fn read_short_sum(reader: &mut Reader, extent: &Extent, from_start: bool) -> Result<Aggregate, Undecodable> {
-    let mut after = |base: Time| Ok(Time(base.0.wrapping_add(reader.signed()?)));
-    let (first_time, last_time) = (after(extent.first_key)?, after(extent.last_key)?);
-    let last_end = after(last_time)?;
-    let (first_period, last_period) = (after(first_time)?, after(last_time)?);
-    let (count, periods) = (reader.unsigned()?, reader.unsigned()?);
-    let (sum, low) = (reader.total()?, reader.total()?);
-    let high = sum.wrapping_add(reader.total()?);
-    let (min, max) = (reader.signed()?, reader.signed()?);
-    let (first_value, last_value) = (reader.signed()?, reader.signed()?);
-    let first_start = match from_start {
-        true => Some(Time(first_time.0.wrapping_sub(reader.signed()?))),
-        false => None,
+fn read_sum(reader: &mut Reader, extent: &Extent, form: u8) -> Result<Aggregate, Undecodable> {
+    let time = |reader: &mut Reader, base: Time| match form {
+        WIDE_SUM => reader.time(),
+        _ => Ok(Time(base.0.wrapping_add(reader.signed()?))),
     };
-    Ok(Aggregate {
-        first_time,
-        last_time,
-        last_end,
-        count,
-        periods,
-        first_period,
-        last_period,
-        sum,
-        min,
-        max,
-        low,
-        high,
-        first_value,
-        last_value,
-        first_start,
-    })
-}
-
-fn read_wide_sum(reader: &mut Reader) -> Result<Aggregate, Undecodable> {
-    let (first_time, last_time, last_end) = (reader.time()?, reader.time()?, reader.time()?);
-    let (first_period, last_period) = (reader.time()?, reader.time()?);
+    let total = |reader: &mut Reader, base: i128| match form {
+        WIDE_SUM => reader.wide(),
+        _ => Ok(base.wrapping_add(reader.total()?)),
+    };
+    let (first_time, last_time) = (time(reader, extent.first_key)?, time(reader, extent.last_key)?);
+    let last_end = time(reader, last_time)?;
+    let (first_period, last_period) = (time(reader, first_time)?, time(reader, last_time)?);
     let (count, periods) = (reader.unsigned()?, reader.unsigned()?);
-    let (sum, low, high) = (reader.wide()?, reader.wide()?, reader.wide()?);
+    let (sum, low) = (total(reader, 0)?, total(reader, 0)?);
+    let high = total(reader, sum)?;
     let (min, max) = (reader.signed()?, reader.signed()?);
     let (first_value, last_value) = (reader.signed()?, reader.signed()?);
-    let first_start = reader.optional_time()?;
+    let first_start = match form {
+        WIDE_SUM => reader.optional_time()?,
+        SHORT_SUM_FROM_START => Some(Time(first_time.0.wrapping_sub(reader.signed()?))),
+        _ => None,
+    };
     Ok(Aggregate {
         first_time,
         last_time,
