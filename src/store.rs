@@ -268,7 +268,8 @@ pub trait Store: Send + Sync + 'static {
     fn read_frame(&self, at: FrameRef) -> Result<Bytes, StoreError>;
 
     /// The directories of all live fold files, oldest file first, each in frame order. Answers the position the
-    /// folds reach (0: none). A gap between files is `Damaged`.
+    /// folds reach (0: none): the one that these lines end with, whatever is finished meanwhile. A gap between files is
+    /// `Damaged`.
     fn read_lines(&self, each: &mut dyn FnMut(Line, FrameRef)) -> Result<Position, StoreError>;
 
     /// Bytes on disk of the live fold files.

@@ -77,7 +77,14 @@ fn check_folds<S: Store>(store: S, reopen: Reopen<S>) -> Result<S, StoreError> {
     let mut fold = store.begin_fold(Position(4))?;
     let large = vec![7; 3 << 20];
     let two = fold.put(line("pay", 1, "two"), &large)?;
-    fold.finish()?;
+    let (mut finishing, mut before) = (Some(fold), 0);
+    let reach = store.read_lines(&mut |_, _| {
+        before += 1;
+        if let Some(fold) = finishing.take() {
+            fold.finish().expect("the disk works");
+        }
+    })?;
+    assert_eq!((before, reach), (2, Position(3)), "a fold that is finished while lines are read is not reached by them");
     store.trim(Position(3))?;
     assert_eq!(read_log(&store, 3)?, [(4, record("pay", 4, 3_000))]);
     store.trim(Position(4))?;

@@ -100,7 +100,11 @@ impl Folds {
 
     /// The last position covered; 0: none.
     pub fn reach(&self) -> Position {
-        let last = self.live().last_key_value().map_or(Position(0), |(last, _)| *last);
+        self.reach_of(&self.live())
+    }
+
+    fn reach_of(&self, live: &BTreeMap<Position, Arc<Fold>>) -> Position {
+        let last = live.last_key_value().map_or(Position(0), |(last, _)| *last);
         self.holes().last_key_value().map_or(last, |(hole, _)| last.max(*hole))
     }
 
@@ -193,8 +197,7 @@ impl Folds {
         }
         let filled = self.holes().remove(&fold.range.last);
         let mut live = self.live.write().expect("nothing panics while it holds the folds");
-        let reach = live.last_key_value().map_or(Position(0), |(last, _)| *last);
-        let reach = self.holes().last_key_value().map_or(reach, |(hole, _)| reach.max(*hole));
+        let reach = self.reach_of(&live);
         let fits = match live.get(&fold.range.last) {
             Some(earlier) => earlier.range.generation < fold.range.generation,
             None => fold.range.first.0 == reach.0 + 1 || filled.is_some(),
@@ -224,11 +227,15 @@ impl Folds {
 
     /// See [`crate::store::Store::read_lines`]. Reads every file's directory.
     pub fn read_lines(&self, each: &mut dyn FnMut(Line, FrameRef)) -> Result<Position, StoreError> {
-        let folds: Vec<_> = self.live().values().cloned().collect();
+        // Both at once: a file that gets its name meanwhile is in neither.
+        let (folds, reach): (Vec<_>, _) = {
+            let live = self.live();
+            (live.values().cloned().collect(), self.reach_of(&live))
+        };
         for fold in &folds {
             fold.lines(each)?;
         }
-        Ok(self.reach())
+        Ok(reach)
     }
 
     /// See [`crate::store::Store::locate`].
