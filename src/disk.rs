@@ -3,6 +3,8 @@
 
 #![allow(clippy::disallowed_methods)]
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -68,6 +70,12 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Whether the file is empty.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// Takes up room on the disk for a new file's first `bytes`, which are zeros then. As cheap as the file system
+    /// allows; what is written over them later may cost more than over [`DiskFile::fill_with_zeros`]. Not synced.
+    fn take_room(&self, bytes: u64) -> io::Result<()> {
+        self.fill_with_zeros(bytes)
     }
 
     /// Makes a new file's first `bytes` zeros that take up room on the disk, so that writing over them neither
@@ -172,6 +180,14 @@ impl DiskFile for RealFile {
         self.0.set_len(bytes)
     }
 
+    fn take_room(&self, bytes: u64) -> io::Result<()> {
+        match fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+            // Not every file system can.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.fill_with_zeros(bytes),
+            taken => Ok(taken?),
+        }
+    }
+
     fn try_lock(&self) -> io::Result<bool> {
         match self.0.try_lock() {
             Ok(()) => Ok(true),
@@ -184,6 +200,7 @@ impl DiskFile for RealFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn a_file_is_written_read_renamed_and_removed() -> io::Result<()> {
@@ -205,6 +222,14 @@ mod tests {
         assert_eq!(RealDisk.list(dir.path())?, [("two".to_string(), false)]);
         RealDisk.remove(&two)?;
         assert!(!RealDisk.exists(&two)?);
+        let file = RealDisk.open(&one, Open::Create)?;
+        file.take_room(ZEROS_BYTES)?;
+        assert_eq!(file.len()?, ZEROS_BYTES);
+        assert!(std::fs::metadata(&one)?.blocks() * 512 >= ZEROS_BYTES, "the room is taken");
+        file.read_at(&mut read, ZEROS_BYTES - 12)?;
+        assert_eq!(read, [0; 12]);
+        assert!(file.take_room(0).is_ok(), "of nothing there is always room");
+        assert!(file.take_room(u64::MAX >> 2).is_err(), "there is not so much of it");
         Ok(())
     }
 

@@ -84,7 +84,11 @@ fn check_folds<S: Store>(store: S, reopen: Reopen<S>) -> Result<S, StoreError> {
             fold.finish().expect("the disk works");
         }
     })?;
-    assert_eq!((before, reach), (2, Position(3)), "a fold that is finished while lines are read is not reached by them");
+    assert_eq!(
+        (before, reach),
+        (2, Position(3)),
+        "a fold that is finished while lines are read is not reached by them"
+    );
     store.trim(Position(3))?;
     assert_eq!(read_log(&store, 3)?, [(4, record("pay", 4, 3_000))]);
     store.trim(Position(4))?;

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use value::{CHUNK_BYTES_MAX, Stored, chunk_key, decode_chunk, encode_chunk};
 
 const PREFIX: &str = "sled-";
-/// Zeros that are there only while it is looked whether there is room for them.
+/// Takes up room only while it is looked whether there is so much.
 const ROOM_NAME: &str = "room.tmp";
 /// Room that sled is given beside what it is to write: some of its segments.
 const ROOM_BYTES: u64 = 2 << 20;
@@ -213,7 +213,7 @@ impl Index {
         Ok(())
     }
 
-    /// See [`crate::store::Store::write_index`]. Costs writing zeros too, which are gone before they reach the disk.
+    /// See [`crate::store::Store::write_index`]. Costs taking up room too, for a moment.
     pub fn write(&self, entries: Vec<IndexEntry>) -> Result<(), StoreError> {
         let _alone = self.writing.lock().expect("writing the index does not panic");
         if matches!(*self.slot(), Slot::Closed) {
@@ -318,7 +318,7 @@ impl Index {
     fn check_room(&self, bytes: u64) -> Result<(), StoreError> {
         let path = self.dir.join(ROOM_NAME);
         let file = self.disk.open(&path, Open::CreateOrOpen).map_err(failed("create", &path))?;
-        let filled = file.fill_with_zeros(bytes).map_err(failed("write", &path));
+        let filled = file.take_room(bytes).map_err(failed("write", &path));
         self.disk.remove(&path).map_err(failed("remove", &path))?;
         filled
     }
