@@ -328,3 +328,38 @@ fn a_fold_whose_name_may_not_stay_is_taken_back() {
         }
     }
 }
+
+/// A segment whose folder could not be synced is taken back: else the next opening would let go of the one before it,
+/// because of a file that a power cut takes away.
+#[test]
+fn a_segment_whose_name_may_not_stay_is_taken_back() {
+    for seed in 0..6 {
+        for at in 0.. {
+            let mut failed = false;
+            for then in 0..12 {
+                let real = temporary();
+                std::fs::create_dir(real.path().join("data")).expect("there is room");
+                let (dir, disk) = (real.path().join("data"), SimDisk::new(seed << 16 | at << 8 | then));
+                let made = open_on(&disk, &dir, seed).expect("the disk works");
+                disk.kill();
+                drop(made);
+                disk.plan(at, Counted::Changes, Fault::Fails(EIO));
+                let opened = open_on(&disk, &dir, seed);
+                failed = disk.has_failed();
+                disk.kill();
+                drop(opened);
+                disk.plan(then, Counted::Changes, Fault::Kill);
+                let again = open_on(&disk, &dir, seed);
+                disk.unplan();
+                disk.cut();
+                drop(again);
+                let what = format!("{at}, then {then}, of seed {seed}");
+                let store = open_on(&disk, &dir, seed).unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(read_log(&store, 0).expect("it is whole"), [], "{what}");
+            }
+            if !failed {
+                break;
+            }
+        }
+    }
+}
