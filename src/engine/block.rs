@@ -42,8 +42,8 @@ const VARINT_POINTS_MAX: usize = 64;
 const PCO_LEVEL: usize = 4;
 /// Points a chunk: what a query inside a block adds up one by one at most twice.
 pub const CHUNK_POINTS: usize = 64;
-/// Points of a block at most, whatever it says of itself.
-const UNPACKED_POINTS_MAX: usize = 1 << 24;
+/// Points of a block at most, whatever it says of itself: 8 MiB a column in memory. None that is written comes near.
+const UNPACKED_POINTS_MAX: usize = 1 << 20;
 
 /// A decoded block.
 #[derive(Debug, Default)]
@@ -310,6 +310,22 @@ mod tests {
     use super::*;
     use crate::domain::time::Time;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_block_says_of_itself_only_as_many_points_as_memory_is_for() {
+        let even = |count| Columns {
+            times: Column::evenly(0, 1, count).expect("they fit"),
+            values: Column::of(5, count),
+            revisions: Column::of(1, count),
+            ends: Column::of(0, count),
+            starts: Column::of(0, count),
+            restated: Column::of(0, count),
+        };
+        let most = even(UNPACKED_POINTS_MAX);
+        assert_eq!(unpack(&pack(&most)), Ok(most));
+        let refused = unpack(&pack(&even(UNPACKED_POINTS_MAX + 1)));
+        assert_eq!(refused, Err(Undecodable::Form("a block of too many points")));
+    }
 
     proptest! {
         /// However points are added up, they come to the same as one by one; the widest values too.
