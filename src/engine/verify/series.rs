@@ -1,8 +1,9 @@
 //! A series: every node against its children, every aggregate against a scan of the points below it, its past against
-//! its blocks, and what a walk answers, now and as of earlier revisions, against the same scan.
+//! its blocks, and what a walk answers against the same scan: now, at both ends of every block, and as of earlier revisions.
 
 use super::scan::{Scan, difference};
 use super::{Go, Touches, Verifying};
+use crate::domain::aggregate::Aggregate;
 use crate::domain::definition::Kind;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::point::{Labels, Opening, Point};
@@ -21,8 +22,6 @@ use std::sync::Arc;
 
 /// Earlier revisions that are asked for, at most.
 const REVISIONS_MAX: i64 = 6;
-/// Instants whose totals are asked for, at most.
-const INSTANTS_MAX: u64 = 16;
 
 /// A version of a key.
 type Version = (VersionKey, Option<Point>);
@@ -43,11 +42,11 @@ struct Looked<'a> {
     empty: Scan<'a>,
     /// What the points came to at earlier revisions.
     earlier: Vec<(i64, Scan<'a>)>,
-    /// What the points before some instants came to.
-    instants: Vec<(Time, Scan<'a>)>,
-    /// Points between these instants.
-    every: u64,
-    points: u64,
+    /// Answers, as of a revision (None: now).
+    walk: &'a dyn Fn(Option<i64>) -> Walk<'a>,
+    root: Option<&'a Entry>,
+    /// An answer differed: those after it would too.
+    has_told: bool,
     /// The last block's last key.
     covered: Option<Time>,
     last: Option<Point>,
@@ -73,8 +72,17 @@ impl Verifying<'_> {
         let past = self.past(series, &touches)?;
         let kind = metric.definition().kind;
         let empty = Scan::new(kind, metric.periods.as_deref());
+        let walk = |revision| Walk {
+            kind,
+            periods: metric.periods.as_deref(),
+            revision,
+            history: &series.history,
+            lost: &[],
+            whose: Whose { definition: metric.definition(), labels },
+            loader: &self.shared.loader,
+            past: &NoPast,
+        };
         let extent = series.root.as_ref().map(|root| root.extent);
-        let count = series.root.as_ref().and_then(|root| root.sum).map_or(0, |sum| sum.count);
         let mut looked = Looked {
             touches,
             kind,
@@ -84,10 +92,10 @@ impl Verifying<'_> {
             seen: 0,
             scans: Vec::new(),
             earlier: earlier(extent, component.revision).into_iter().map(|r| (r, empty.clone())).collect(),
-            instants: Vec::new(),
+            walk: &walk,
+            root: series.root.as_ref(),
+            has_told: false,
             empty,
-            every: count.div_ceil(INSTANTS_MAX).max(1),
-            points: 0,
             covered: None,
             last: None,
             is_torn: !series.lost.is_empty(),
@@ -103,17 +111,7 @@ impl Verifying<'_> {
             let what = format!("{} replaced versions lie in no block's range", looked.past.len() - looked.seen);
             self.wrong("the past", Some(looked.touches.clone()), what)?;
         }
-        let walk = |revision| Walk {
-            kind,
-            periods: metric.periods.as_deref(),
-            revision,
-            history: &series.history,
-            lost: &[],
-            whose: Whose { definition: metric.definition(), labels },
-            loader: &self.shared.loader,
-            past: &NoPast,
-        };
-        let answers = answers(&walk, series, &looked);
+        let answers = looked.of_the_past();
         answers.into_iter().try_for_each(|what| self.wrong("the tree", Some(looked.touches.clone()), what))?;
         self.tell()
     }
@@ -220,11 +218,18 @@ impl Looked<'_> {
     fn tear(&mut self, extent: &Extent) {
         self.scans.iter_mut().for_each(Scan::tear);
         self.earlier.iter_mut().for_each(|(_, scan)| scan.tear());
-        self.instants.clear();
-        self.every = u64::MAX;
         self.seen += self.versions(extent).len();
         self.covered = Some(extent.last_key);
         self.last = None;
+    }
+
+    /// What walks answer of earlier revisions that a scan does not.
+    fn of_the_past(&self) -> Vec<String> {
+        let wrong = |(revision, scan): &(i64, Scan)| {
+            let what = differs((self.walk)(Some(*revision)).span(self.root, Interval::ALL), scan)?;
+            Some(format!("as of revision {revision} a walk answers other than a scan: {what}"))
+        };
+        self.earlier.iter().filter_map(wrong).collect()
     }
 
     fn versions(&self, extent: &Extent) -> std::ops::Range<usize> {
@@ -247,16 +252,19 @@ impl Looked<'_> {
         let range = self.versions(extent);
         self.seen += range.len();
         let versions: Vec<Version> = self.past[range].to_vec();
+        let ends = [leaf.columns.times.get(0), leaf.columns.times.last()];
         for row in leaf.columns.rows() {
             let time = row.point.time;
             if time < extent.first_key || extent.last_key < time || !revisions.contains(&row.revision) {
                 faults.push(format!("the point at {time} lies outside the range of keys and revisions"));
             }
             faults.extend(self.rules(&row.point).filter(|_| !self.is_torn));
-            if self.points.is_multiple_of(self.every) && self.every < u64::MAX {
-                self.instants.push((time, self.scans[0].clone()));
+            if ends.contains(&Some(time.0)) && !self.has_told {
+                let asked = (self.walk)(None).span(self.root, Interval::new(Time::MIN, time));
+                let what = differs(asked, &self.scans[0]);
+                self.has_told = what.is_some();
+                faults.extend(what.map(|what| format!("before {time} a walk answers other than a scan: {what}")));
             }
-            self.points += 1;
             self.scans.iter_mut().for_each(|scan| scan.add(&row.point));
             self.last = Some(row.point);
         }
@@ -344,25 +352,9 @@ fn earlier(extent: Option<Extent>, last: i64) -> Vec<i64> {
     chosen.into_iter().filter(|revision| *revision > 0 && *revision < last).collect()
 }
 
-/// What walks answer that a scan does not.
-fn answers<'a>(walk: &dyn Fn(Option<i64>) -> Walk<'a>, series: &Series, looked: &Looked) -> Vec<String> {
-    let root = series.root.as_ref();
-    let mut wrong = Vec::new();
-    for (revision, scan) in &looked.earlier {
-        if let (Some(total), Ok(span)) = (scan.total(), walk(Some(*revision)).span(root, Interval::ALL))
-            && let Some(what) = difference(span.as_ref(), total.as_ref())
-        {
-            wrong.push(format!("as of revision {revision} a walk answers other than a scan: {what}"));
-        }
-    }
-    for (time, scan) in &looked.instants {
-        if let (Some(total), Ok(span)) = (scan.total(), walk(None).span(root, Interval::new(Time::MIN, *time)))
-            && let Some(what) = difference(span.as_ref(), total.as_ref())
-        {
-            wrong.push(format!("before {time} a walk answers other than a scan: {what}"));
-        }
-    }
-    wrong
+/// How an answer differs from a scan; what cannot be read is told where it is.
+fn differs(asked: Result<Option<Aggregate>, StoreError>, scan: &Scan) -> Option<String> {
+    difference(asked.ok()?.as_ref(), scan.total()?.as_ref())
 }
 
 /// The blocks under an entry, in order: what is said of each, and where it is. Nodes are read afresh.
