@@ -35,6 +35,7 @@ use failed::failed;
 use folds::Folds;
 use index::{Found, Index};
 use lock::Lock;
+use log::recovery::Home;
 use log::salvage::Unreadable;
 use log::{Log, Opening, segment};
 use reserve::{Drawing, Reserve};
@@ -114,7 +115,10 @@ impl EmbeddedStore {
         };
         make_dir(disk.as_ref(), &at("index"))?;
         let reserve = Arc::new(Reserve::open(disk.clone(), dir.to_path_buf(), reserve_bytes)?);
-        let folds = Arc::new(Folds::open(disk.clone(), at("folds"), store, unreadable)?);
+        let log_holds = |after, through| {
+            Home { disk: &disk, dir: &at("log"), random: random.as_ref(), store }.holds(after, through)
+        };
+        let folds = Arc::new(Folds::open(disk.clone(), at("folds"), store, unreadable, &log_holds)?);
         let reach = folds.reach();
         // First, because what is not believed goes, and makes room for what follows.
         let found = Found::look(disk.as_ref(), &at("index"), store, reach)?;
@@ -123,6 +127,9 @@ impl EmbeddedStore {
             Log::open(disk.clone(), random.clone(), at("log"), store, opening)
         };
         let log = open_frugally(&reserve, segment_bytes / OPENING_PART, &open_log)?;
+        if unreadable != Unreadable::Listed {
+            folds.remove_unread()?;
+        }
         let index = Index::open(disk.clone(), at("index"), store, index_cache_bytes_max, found, reserve.clone())?;
         match reserve.ensure() {
             Err(StoreError::Full { file }) => {

@@ -212,6 +212,13 @@ pub struct InLog {
 
 /// Everything in the log beyond the folds, in order; of what an opening copied the copy.
 pub fn in_log(dir: &Path) -> Vec<InLog> {
+    let folded =
+        names_in(&dir.join("folds")).iter().filter_map(|name| Range::parse(name)).map(|range| range.last.0).max();
+    all_in_log(dir).into_iter().filter(|record| record.position > folded.unwrap_or(0)).collect()
+}
+
+/// As [`in_log`], what folds hold too.
+pub fn all_in_log(dir: &Path) -> Vec<InLog> {
     let store = format::read(&RealDisk, dir).expect("a format").expect("a store");
     let log = dir.join("log");
     let mut found: BTreeMap<u64, InLog> = BTreeMap::new();
@@ -226,9 +233,7 @@ pub fn in_log(dir: &Path) -> Vec<InLog> {
             found.insert(position, InLog { file: segment.path.clone(), position, component, revision, offset, body });
         });
     }
-    let folded =
-        names_in(&dir.join("folds")).iter().filter_map(|name| Range::parse(name)).map(|range| range.last.0).max();
-    found.into_values().filter(|record| record.position > folded.unwrap_or(0)).collect()
+    found.into_values().collect()
 }
 
 pub fn names_in(dir: &Path) -> Vec<String> {

@@ -2,7 +2,7 @@
 //! changes, request ids; and fold files that are missing, or both of whose directories cannot be read. Once it is given up every answer is what it was or is refused, other components answer as they
 //! did, retries are not counted twice, and the store goes on.
 
-use super::lost::{METRICS, below, random_batch, said};
+use super::lost::{METRICS, all_in_log, below, random_batch, said};
 use super::story::{self, BEGIN};
 use super::told::{HOUR, Told, changes, of_metric};
 use milepost::clock::ManualClock;
@@ -13,11 +13,11 @@ use milepost::engine::batch::{Ack, Batch, Change, Mode, Refused};
 use milepost::engine::repair::{Loss, Repair, Touched};
 use milepost::engine::{AsOf, Engine, Settings, ViewError};
 use milepost::random::SeededRandom;
-use milepost::store::embedded::folds::file::Seal;
+use milepost::store::embedded::folds::file::{Range, Seal};
 use milepost::store::embedded::log::salvage::Unreadable;
 use milepost::store::embedded::{EmbeddedStore, StoreSettings};
 use milepost::store::{Store, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -43,6 +43,9 @@ struct Kept {
     sent: Vec<(Batch, Ack)>,
     told: Told,
     what: String,
+    is_swept: bool,
+    /// The last fold file is the only one that cannot be read.
+    newest: Option<Range>,
 }
 
 /// The metrics are made one after the other, so that some catalogues change in later folds.
@@ -58,7 +61,7 @@ impl Kept {
     async fn random(random: &SeededRandom, what: String) -> Kept {
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("there is room");
         let clock = Arc::new(ManualClock::at(BEGIN));
-        let mut kept = Kept { dir, clock, sent: Vec::new(), told: Told::new(), what };
+        let mut kept = Kept { dir, clock, sent: Vec::new(), told: Told::new(), what, is_swept: false, newest: None };
         let engine = kept.engine();
         let often = 2 + below(random, 6);
         for number in 0..25 + below(random, 20) {
@@ -74,7 +77,7 @@ impl Kept {
             }
         }
         if below(random, 4) == 0 {
-            engine.sweep().await.expect("swept");
+            kept.is_swept = engine.sweep().await.expect("swept").files > 0;
         }
         kept.clock.set(BEGIN.plus(13 * HOUR));
         kept.told = asked(&engine).await;
@@ -93,11 +96,18 @@ impl Kept {
         opened.unwrap_or_else(|error| panic!("{}: {error}", self.what))
     }
 
-    /// Removes a fold file that is not the last one, or damages both directories of any. None: there is none.
+    /// Removes a fold file, or damages both its directories. None: there is none.
     fn damage_file(&mut self, random: &SeededRandom) -> Option<()> {
         let files: Vec<PathBuf> = self.files().into_keys().collect();
-        let path = &files[below(random, files.len().max(1) as i64) as usize..].first()?;
-        let gone = *path != files.last()? && below(random, 2) == 0;
+        // Of the newest the log may hold everything.
+        let any = below(random, files.len().max(1) as i64) as usize;
+        let path = if below(random, 2) == 0 { files.last() } else { files.get(any) }?;
+        if Some(path) == files.last() {
+            self.newest = path.file_name().and_then(|name| Range::parse(name.to_str()?));
+        }
+        // A newest file that nothing tells of is a stretch missing from the log: `gaps`.
+        let is_told = |newest| self.is_swept || self.is_in_log(newest);
+        let gone = below(random, 2) == 0 && self.newest.is_none_or(is_told);
         self.what += &format!(", the fold {} {}", path.display(), if gone { "missing" } else { "unreadable" });
         if gone {
             fs::remove_file(path).expect("removed");
@@ -140,6 +150,12 @@ impl Kept {
             self.what += &format!(", kind {of} in {}", file.display());
         }
         Some(())
+    }
+
+    /// Whether the log holds all that the newest file did, so that nothing of it is lost.
+    fn is_in_log(&self, newest: Range) -> bool {
+        let positions: BTreeSet<u64> = all_in_log(self.dir.path()).iter().map(|record| record.position).collect();
+        (newest.first.0..=newest.last.0).all(|position| positions.contains(&position))
     }
 
     fn losses(&self) -> Vec<Loss> {
@@ -218,11 +234,20 @@ struct Came {
     refused: u64,
     listed_more: u64,
     gone: u64,
+    from_the_log: u64,
+}
+
+/// Whether nothing else told of a component than a file of which nobody knows what it held, which is listed.
+fn is_unknown(asked: &str, after: &Told, losses: &[Loss]) -> bool {
+    let component = asked.split(['@', '/', ' ']).next().unwrap_or("");
+    let last = after.get(&format!("{component} last revision")).and_then(|last| last.as_ref().ok());
+    last.is_some_and(|last| last == "0") && losses.iter().any(|loss| matches!(loss.what, Touched::Records(..)))
 }
 
 /// Every answer is what it was, or is refused; what a lost catalogue made is gone.
 fn compare(kept: &Kept, after: &Told, losses: &[Loss], came: &mut Came) {
     let what = &kept.what;
+    let says_nothing = |text: &String| ["", "0", "none", "nothing", "never", "no metric"].contains(&text.as_str());
     let has_lost_catalogue = |asked: &str| {
         let component = asked.split(['@', '/', ' ']).next().unwrap_or("");
         losses.iter().any(|loss| loss.what == Touched::Catalogue && loss.of.ends_with(component))
@@ -237,6 +262,8 @@ fn compare(kept: &Kept, after: &Told, losses: &[Loss], came: &mut Came) {
         match after.get(asked) {
             Some(Ok(now)) if now == before => came.exact += 1,
             Some(Err(StoreError::Damaged { .. })) => came.refused += 1,
+            Some(Ok(now)) if is_unknown(asked, after, losses) && says_nothing(now) => came.gone += 1,
+            None if is_unknown(asked, after, losses) => came.gone += 1,
             Some(Ok(now)) if asked.ends_with(" series") => {
                 let now: Vec<&str> = now.split(' ').collect();
                 assert!(before.split(' ').all(|one| one.is_empty() || now.contains(&one)), "{what}: {asked}: {now:?}");
@@ -251,7 +278,7 @@ fn compare(kept: &Kept, after: &Told, losses: &[Loss], came: &mut Came) {
                 assert!(now.as_ref().is_ok_and(|rows| rows.is_empty()), "{what}: {asked}: {now:?}");
                 came.gone += 1;
             }
-            Some(now) => panic!("{what}: {asked}: {now:?}, not {before}"),
+            Some(now) => panic!("{what}: {asked}: {now:?}, not {before}: {losses:?}"),
             None => {
                 let parent = parents.iter().find(|(parent, _)| asked.starts_with(parent.as_str()));
                 let (_, refused) = parent.unwrap_or_else(|| panic!("{what}: {asked} is not asked"));
@@ -264,7 +291,6 @@ fn compare(kept: &Kept, after: &Told, losses: &[Loss], came: &mut Came) {
         }
     }
     for (asked, now) in after.iter().filter(|(asked, _)| !kept.told.contains_key(*asked)) {
-        let says_nothing = |text: &String| ["", "none", "nothing", "never", "no metric"].contains(&text.as_str());
         assert!(now.as_ref().map_or(true, says_nothing), "{what}: {asked}: {now:?}");
     }
 }
@@ -281,6 +307,13 @@ async fn run(seed: u64, came: &mut Came) -> Option<()> {
     let before = kept.files();
     let losses = kept.losses();
     assert!(kept.files() == before, "{}: nothing is changed", kept.what);
+    let in_log = kept.newest.is_some_and(|newest| kept.is_in_log(newest));
+    if losses.is_empty() && in_log {
+        came.from_the_log += 1;
+        nothing_is_lost(&kept).await;
+        return Some(());
+    }
+    assert!(!in_log || kept.is_swept, "{}: the log holds all of it: {losses:?}", kept.what);
     assert!(!losses.is_empty() && losses.iter().all(|loss| loss.can_be_given_up), "{}: {losses:?}", kept.what);
     kept.give_up();
     let again = kept.losses();
@@ -299,7 +332,8 @@ async fn run(seed: u64, came: &mut Came) -> Option<()> {
         ["given up", "checksum", "no fold file"].iter().any(|text| finding.what.contains(text))
     };
     assert!(!found.is_empty() && found.iter().all(is_told), "{}: {found:?}", kept.what);
-    for (batch, first) in &kept.sent {
+    let is_known = |batch: &Batch| !is_unknown(batch.component.as_str(), &told, &losses);
+    for (batch, first) in kept.sent.iter().filter(|(batch, _)| is_known(batch)) {
         match engine.write(batch.clone()).await {
             Ok(ack) => assert!(ack.replayed && ack.revision == first.revision, "{}: {batch:?}: {ack:?}", kept.what),
             Err(Refused::Store(StoreError::Damaged { .. })) => {}
@@ -308,6 +342,16 @@ async fn run(seed: u64, came: &mut Came) -> Option<()> {
     }
     go_on(&kept, engine).await;
     Some(())
+}
+
+/// What the newest fold file held is folded anew from the log.
+async fn nothing_is_lost(kept: &Kept) {
+    let engine = kept.engine();
+    same(&asked(&engine).await, &kept.told, &kept.what);
+    assert_eq!(engine.verify().await.findings, [], "{}", kept.what);
+    engine.fold().await.expect("folded");
+    same(&asked(&engine).await, &kept.told, &kept.what);
+    go_on(kept, engine).await;
 }
 
 fn same(one: &Told, other: &Told, what: &str) {
@@ -386,4 +430,5 @@ async fn what_a_component_keeps_of_its_own_is_given_up_and_the_rest_is_served() 
     println!("own frames of {damaged} histories, seeds from {first} on: {came:?}");
     assert!(damaged * 10 >= runs * 8, "most histories have such a frame: {damaged}");
     assert!(came.exact > came.refused && came.refused > 0, "most is answered, and not all: {came:?}");
+    assert!(came.from_the_log > 0, "the log holds what some newest file did: {came:?}");
 }

@@ -7,6 +7,7 @@ mod folds;
 mod index;
 mod log;
 mod model;
+mod newest;
 mod opening;
 mod reserve;
 mod verify;

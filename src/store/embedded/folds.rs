@@ -40,18 +40,30 @@ pub struct Folds {
     holes: Mutex<BTreeMap<Position, (Range, Damage)>>,
     handles: Arc<Handles>,
     begun: AtomicU64,
+    /// Files that cannot be read and need not be.
+    set_aside: Vec<PathBuf>,
     /// Set when nobody knows whether a file got its name for good: only an opening can tell.
     poison: OnceLock<String>,
 }
 
+/// What no file covers that can be read.
+struct Unread {
+    range: Range,
+    /// Those that are there.
+    files: Vec<PathBuf>,
+    damage: Damage,
+}
+
 impl Folds {
     /// Opens the files of a folder: reads every directory, removes leftovers, and checks that there is no gap; or goes on
-    /// around it.
+    /// around it. `log_holds`: whether the log holds every record after the first position through the second. Then the
+    /// newest files need not be read: what they held is folded anew.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: PathBuf,
         store: [u8; 16],
         unreadable: Unreadable,
+        log_holds: &dyn Fn(Position, Position) -> Result<bool, StoreError>,
     ) -> Result<Folds, StoreError> {
         // A name that is seen may not be on stable storage, where a process was killed between renaming and
         // syncing; the log must not be let go of because of it.
@@ -67,35 +79,69 @@ impl Folds {
         }
         let handles = Arc::<Handles>::default();
         let mut live = BTreeMap::new();
-        let mut holes = BTreeMap::new();
-        let mut hole = |range: Range, error| match error {
-            StoreError::Damaged { file, offset, what, .. } if unreadable != Unreadable::Refused => {
-                holes.insert(range.last, (range, Damage { file, offset, what }));
-                Ok(())
-            }
-            error => Err(error),
+        let mut unread = Vec::new();
+        let missing = |first: u64, last: u64, what: String| {
+            let range = Range { first: Position(first), last: Position(last), generation: 0 };
+            Unread { range, files: Vec::new(), damage: Damage { file: dir.display().to_string(), offset: 0, what } }
         };
-        let mut reach = Position(0);
+        let (mut reach, mut knows) = (Position(0), Position(0));
         for ((first, last), mut generations) in ranges {
-            if first.0 != reach.0 + 1 {
-                let what =
-                    format!("no fold file goes on from record {}; the next one starts at {}", reach.0 + 1, first.0);
-                if first <= reach {
-                    return Err(damaged(&dir, 0, what));
-                }
-                let missing = Range { first: Position(reach.0 + 1), last: Position(first.0 - 1), generation: 0 };
-                hole(missing, damaged(&dir, 0, what))?;
+            let what =
+                || format!("no fold file goes on from record {}; the next one starts at {}", reach.0 + 1, first.0);
+            match first.0.cmp(&(reach.0 + 1)) {
+                std::cmp::Ordering::Less => return Err(damaged(&dir, 0, what())),
+                std::cmp::Ordering::Equal => {}
+                std::cmp::Ordering::Greater => unread.push(missing(reach.0 + 1, first.0 - 1, what())),
             }
             generations.sort_by_key(|range| std::cmp::Reverse(range.generation));
             match highest_whole(&disk, &handles, &dir, store, &generations) {
-                Ok(fold) => drop(live.insert(last, Arc::new(fold))),
-                Err(error) => hole(Range { generation: generations[0].generation + 1, ..generations[0] }, error)?,
+                Ok(fold) => {
+                    knows = knows.max(fold.knows);
+                    live.insert(last, Arc::new(fold));
+                }
+                Err(StoreError::Damaged { file, offset, what, .. }) => {
+                    let files = generations.iter().map(|range| dir.join(range.file_name())).collect();
+                    let range = Range { generation: generations[0].generation + 1, ..generations[0] };
+                    unread.push(Unread { range, files, damage: Damage { file, offset, what } });
+                }
+                Err(error) => return Err(error),
             }
             reach = last;
         }
-        let (live, holes) = (RwLock::new(live), Mutex::new(holes));
+        if knows > reach {
+            let what = format!("no fold file goes on from record {}; there was one through {}", reach.0 + 1, knows.0);
+            unread.push(missing(reach.0 + 1, knows.0, what));
+        }
+        let read = live.last_key_value().map_or(Position(0), |(last, _)| *last);
+        let inside = unread.partition_point(|unread| unread.range.first < read);
+        let mut set_aside = Vec::new();
+        // What was left out because of them is nowhere else.
+        if let Some(newest) = unread[inside..].last().filter(|_| knows <= read)
+            && log_holds(read, newest.range.last)?
+        {
+            set_aside = unread.split_off(inside).into_iter().flat_map(|unread| unread.files).collect();
+        }
+        if let (Some(unread), Unreadable::Refused) = (unread.first(), unreadable) {
+            return Err(unread.damage.clone().into());
+        }
+        let hole = |unread: Unread| (unread.range.last, (unread.range, unread.damage));
+        let holes = Mutex::new(unread.into_iter().map(hole).collect());
+        let live = RwLock::new(live);
         let (begun, poison) = (AtomicU64::new(0), OnceLock::new());
-        Ok(Folds { disk, dir, store, live, holes, handles, begun, poison })
+        Ok(Folds { disk, dir, store, live, holes, handles, begun, poison, set_aside })
+    }
+
+    /// Removes newest files that cannot be read and whose records the log holds, for good: those that are folded now may
+    /// get their names.
+    pub fn remove_unread(&self) -> Result<(), StoreError> {
+        for path in &self.set_aside {
+            tracing::warn!(file = %path.display(), "a fold file cannot be read: what it held is folded anew from the log");
+            self.disk.remove(path).map_err(failed("remove", path))?;
+        }
+        match self.set_aside.is_empty() {
+            true => Ok(()),
+            false => self.disk.sync_dir(&self.dir).map_err(failed("sync", &self.dir)),
+        }
     }
 
     /// The last position covered; 0: none.

@@ -215,7 +215,10 @@ const KEEPS: [Scene; 11] = [
         name: "repair of a fold file",
         before: |m, b| {
             folded(m, b);
-            assert!(m.fold() && m.send(one(Deed::Set(points(4)))) && m.fold() && some(m, b, 3));
+            assert!(m.fold() && m.send(one(Deed::Set(points(4)))) && some(m, b, 2) && m.fold());
+            // An opening lets go of all that is folded but the last group.
+            m.end(false);
+            assert!(m.open().is_ok() && some(m, b, 3));
             m.damage_last_fold();
         },
         done: |m, _| m.repair(),
@@ -225,7 +228,7 @@ const KEEPS: [Scene; 11] = [
     },
 ];
 
-const READS: [Scene; 7] = [
+const READS: [Scene; 8] = [
     Scene { name: "a new store", before: |_, _| {}, done: |m, _| m.open().is_ok(), ..SCENE },
     Scene {
         name: "open what was closed",
@@ -252,6 +255,17 @@ const READS: [Scene; 7] = [
         before: |m, b| {
             folded(m, b);
             m.end(true);
+        },
+        done: |m, _| m.open().is_ok(),
+        ..SCENE
+    },
+    // The log holds what it held.
+    Scene {
+        name: "open without the newest fold file",
+        before: |m, b| {
+            folded(m, b);
+            assert!(m.fold() && some(m, b, 2) && m.fold());
+            m.damage_last_fold();
         },
         done: |m, _| m.open().is_ok(),
         ..SCENE

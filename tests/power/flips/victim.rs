@@ -169,5 +169,6 @@ fn read_fold(process: &Process, path: &Path, store: [u8; 16]) -> FoldRead {
 }
 
 pub fn open_folds(process: &Process, store: [u8; 16]) -> Result<Folds, StoreError> {
-    Folds::open(Arc::new(process.clone()), Path::new(ROOT).join("data/folds"), store, Unreadable::Refused)
+    let folds = Path::new(ROOT).join("data/folds");
+    Folds::open(Arc::new(process.clone()), folds, store, Unreadable::Refused, &|_, _| Ok(false))
 }

@@ -180,7 +180,7 @@ impl Machine {
         }
     }
 
-    /// Ends, and takes both seals from the last fold file: nobody knows what is in it.
+    /// Ends, and takes both seals from the last fold file: what is in it only the log may know.
     pub fn damage_last_fold(&mut self) {
         self.end(false);
         let (path, mut bytes) = self.disk.files("data/folds").pop_last().expect("there is a fold");

@@ -17,7 +17,9 @@
 //!  68   8  length of one copy
 //!  76   4  CRC-32 of one copy
 //!  80   8  length of the file
-//!  88  36  0
+//!  88   8  the last position that folds reached when it was written: what is left out of it may rest on all of
+//!           these; 0 in the first files, of which nothing was left out
+//!  96  28  0
 //! 124   4  CRC-32 of bytes 0 to 123
 //!
 //! frame, from byte 128 on, one behind the other:
@@ -102,6 +104,8 @@ pub struct Seal {
     pub directory_crc: u32,
     /// The length of the file.
     pub bytes: u64,
+    /// The last position that folds reached when it was written; 0: nothing was left out of it.
+    pub knows: Position,
 }
 
 /// Where a frame is.
@@ -157,6 +161,7 @@ impl Seal {
         out.put_u64_le(self.directory_bytes);
         out.put_u32_le(self.directory_crc);
         out.put_u64_le(self.bytes);
+        out.put_u64_le(self.knows.0);
         out.resize(SEAL_BYTES - 4, 0);
         let crc = crc32fast::hash(&out);
         out.put_u32_le(crc);
@@ -185,6 +190,7 @@ impl Seal {
             directory_bytes: fields.get_u64_le(),
             directory_crc: fields.get_u32_le(),
             bytes: fields.get_u64_le(),
+            knows: Position(fields.get_u64_le()),
         })
     }
 
@@ -357,6 +363,7 @@ mod tests {
             directory_bytes: 100,
             directory_crc: 7,
             bytes: 828,
+            knows: Position(12),
         };
         let bytes: [u8; SEAL_BYTES] = seal.encode().try_into().expect("a seal has its length");
         let path = Path::new("folds/x");

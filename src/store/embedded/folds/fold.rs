@@ -6,7 +6,7 @@ use super::file::{self, FRAME_HEAD_BYTES, Range, Seal, Spot};
 use super::handles::Handles;
 use crate::disk::{Disk, DiskFile};
 use crate::store::embedded::failed::{damaged, failed};
-use crate::store::{FrameRef, Line, StoreError};
+use crate::store::{FrameRef, Line, Position, StoreError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +23,8 @@ pub struct Fold {
     pub bytes: u64,
     /// How many frames it has, those that were left out too.
     pub frames: u32,
+    /// The last position that folds reached when it was written.
+    pub knows: Position,
     kept: Box<[Kept]>,
     /// A later generation took its place.
     replaced: AtomicBool,
@@ -45,8 +47,8 @@ impl Fold {
     }
 
     fn of(disk: Arc<dyn Disk>, handles: Arc<Handles>, path: PathBuf, seal: &Seal, kept: Box<[Kept]>) -> Fold {
-        let (range, bytes, frames) = (seal.range, seal.bytes, seal.frames);
-        Fold { disk, handles, path, range, bytes, frames, kept, replaced: AtomicBool::new(false) }
+        let Seal { range, bytes, frames, knows, .. } = *seal;
+        Fold { disk, handles, path, range, bytes, frames, knows, kept, replaced: AtomicBool::new(false) }
     }
 
     /// Opens a file and reads where its frames are.

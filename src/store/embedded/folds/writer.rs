@@ -76,6 +76,7 @@ impl Writer {
             directory_bytes: directory.len() as u64,
             directory_crc: crc32fast::hash(&directory),
             bytes: second + (directory.len() + SEAL_BYTES) as u64,
+            knows: self.folds.reach().max(self.range.last),
         };
         self.piece.extend_from_slice(&directory);
         self.piece.resize(self.piece.len() + BETWEEN_DIRECTORIES_BYTES, 0);

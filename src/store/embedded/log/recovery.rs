@@ -200,6 +200,35 @@ impl Home<'_> {
         self.start_anew(segments, weights, walk, copied, anew)
     }
 
+    /// Whether every record after a position, through another, is there and whole. Nothing is changed. Costs reading the
+    /// segments that should hold them.
+    pub fn holds(&self, after: Position, through: Position) -> Result<bool, StoreError> {
+        let mut next = self.listed()?.last().copied();
+        let mut newer: Option<Header> = None;
+        while let Some(number) = next {
+            let segment = match Segment::open(self.disk.as_ref(), self.dir, number, self.store) {
+                Err(StoreError::Damaged { .. }) => return Ok(false),
+                opened => opened?,
+            };
+            let header = segment.header;
+            let end = newer.map_or(header.bytes, |newer| newer.before_end.min(header.bytes));
+            let mut lost = false;
+            let walk = walk(&segment.read(end)?, &header, &mut |placed| {
+                lost |= placed.lost.is_some() && (after.0 + 1..=through.0).contains(&placed.place.position);
+            });
+            let leads_on = newer.map_or(through.0 + 1, |newer| newer.first_position.0.min(through.0 + 1));
+            if lost || walk.next_position < leads_on {
+                return Ok(false);
+            }
+            if header.first_position.0 <= after.0 + 1 {
+                return Ok(true);
+            }
+            newer = Some(header);
+            next = Some(header.before).filter(|before| (1..number).contains(before));
+        }
+        Ok(false)
+    }
+
     /// The first segment of a new store.
     pub fn create(&self, opening_bytes: u64) -> Result<(), StoreError> {
         let header = self.header(1, 1, Position(1), (0, 0), opening_bytes.max(FRAME_BYTES));
@@ -241,20 +270,22 @@ impl Home<'_> {
         self.dir.join(format!("opening-{number}{TEMPORARY}"))
     }
 
-    /// The numbers of all segments that are there.
+    /// The numbers of all segments that are there; what is left under temporary names is removed.
     pub fn numbers(&self) -> Result<BTreeSet<u64>, StoreError> {
         // What a name replaces is removed only once the name is on stable storage.
         self.disk.sync_dir(self.dir).map_err(failed("sync", self.dir))?;
-        let mut numbers = BTreeSet::new();
         for (name, _) in self.disk.list(self.dir).map_err(failed("list", self.dir))? {
             if name.ends_with(TEMPORARY) {
                 let path = self.dir.join(name);
                 self.disk.remove(&path).map_err(failed("remove", &path))?;
-            } else if let Some(number) = segment_number(&name) {
-                numbers.insert(number);
             }
         }
-        Ok(numbers)
+        self.listed()
+    }
+
+    fn listed(&self) -> Result<BTreeSet<u64>, StoreError> {
+        let names = self.disk.list(self.dir).map_err(failed("list", self.dir))?;
+        Ok(names.iter().filter_map(|(name, _)| segment_number(name)).collect())
     }
 
     /// The segments that the last one's header leads back to, as far as they hold something that no fold covers.
