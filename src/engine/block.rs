@@ -80,8 +80,12 @@ impl Leaf {
 
     /// Bytes in memory, roughly.
     pub fn bytes(&self) -> usize {
-        let points = self.columns.len();
-        self.columns.bytes() + Sums::bytes(points) + points.div_ceil(CHUNK_POINTS) * size_of::<Aggregate>()
+        Leaf::bytes_of(self.columns.len(), self.columns.bytes())
+    }
+
+    /// Bytes in memory of so many points whose columns take so many, roughly.
+    pub fn bytes_of(points: usize, columns: usize) -> usize {
+        columns + Sums::bytes(points) + points.div_ceil(CHUNK_POINTS) * size_of::<Aggregate>()
     }
 }
 

@@ -6,6 +6,8 @@
 
 pub mod apply;
 pub mod child;
+pub mod children;
+pub mod growing;
 pub mod summary;
 #[cfg(test)]
 mod tests;
@@ -53,9 +55,12 @@ pub struct Entry {
     pub child: Arc<Child>,
 }
 
+/// What neighbours come to together: everything ever kept there, and their points.
+pub type Gathered = (Extent, Option<Aggregate>);
+
 /// What children come to together.
-pub fn gather(kind: Kind, entries: &[Entry]) -> Option<(Extent, Option<Aggregate>)> {
-    let extent = entries.iter().map(|e| e.extent).reduce(|a, b| a.union(&b))?;
-    let sum = entries.iter().filter_map(|e| e.sum).reduce(|a, b| a.then(kind, &b));
+pub fn gather<'a>(kind: Kind, entries: impl IntoIterator<Item = &'a Entry> + Clone) -> Option<Gathered> {
+    let extent = entries.clone().into_iter().map(|e| e.extent).reduce(|a, b| a.union(&b))?;
+    let sum = entries.into_iter().filter_map(|e| e.sum).reduce(|a, b| a.then(kind, &b));
     Some((extent, sum))
 }

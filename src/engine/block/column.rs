@@ -163,6 +163,25 @@ impl Column {
         }
     }
 
+    /// Makes room for so many more.
+    pub fn reserve(&mut self, more: usize) {
+        if let Column::Each(numbers) = self {
+            numbers.reserve_exact(more);
+        }
+    }
+
+    /// Whether these numbers and those are an even column together: asked of two such columns, without looking at each
+    /// number. False where one of them lists its numbers.
+    pub fn is_followed_evenly(&self, next: &Column) -> bool {
+        let (Column::Even { step, count, .. }, Column::Even { first, step: next_step, count: more }) = (self, next)
+        else {
+            return false;
+        };
+        let Some(last) = self.last().filter(|_| *more > 0) else { return true };
+        let across = i128::from(*first) - i128::from(last);
+        (*count < 2 || across == i128::from(*step)) && (*more < 2 || across == i128::from(*next_step))
+    }
+
     /// One more.
     pub fn push(&mut self, number: i64) {
         let longer = match self {
@@ -318,6 +337,20 @@ mod tests {
             prop_assert_eq!(column.bounds(), list.iter().min().copied().zip(list.iter().max().copied()));
             prop_assert_eq!(column.ascends(), list.windows(2).all(|pair| pair[0] < pair[1]));
             prop_assert_eq!(column.get(list.len()), None);
+        }
+
+        /// Two even columns are said to be one where they are put together as one.
+        #[test]
+        fn it_is_said_what_goes_on_evenly(
+            first in -3i64..3, step in -2i64..3, count in 0usize..4, gap in -2i64..3, more_step in -2i64..3, more in 0usize..4,
+        ) {
+            let column = Column::evenly(first, step, count).expect("it fits");
+            let next = Column::evenly(first + step * count as i64 + gap, more_step, more).expect("it fits");
+            let mut both = column.clone();
+            both.extend(&next, 0..more);
+            prop_assert_eq!(column.is_followed_evenly(&next), matches!(both, Column::Even { .. }));
+            let listed = Column::Each(next.iter().collect());
+            prop_assert!(!column.is_followed_evenly(&listed) && !listed.is_followed_evenly(&next));
         }
 
         /// Of columns that ascend: where a number would stand.

@@ -118,6 +118,12 @@ impl Columns {
         }
     }
 
+    /// Makes room for so many more points.
+    pub fn reserve(&mut self, more: usize) {
+        let all = [&mut self.times, &mut self.values, &mut self.revisions, &mut self.ends, &mut self.starts];
+        all.into_iter().chain([&mut self.restated]).for_each(|column| column.reserve(more));
+    }
+
     /// The points of a range of others, later than all before.
     pub fn extend(&mut self, others: &Columns, range: Range<usize>) {
         self.revisions.extend(&others.revisions, range.clone());
@@ -145,10 +151,17 @@ impl Columns {
         part
     }
 
+    /// How many columns there are.
+    pub const COUNT: usize = 6;
+
+    /// Every column.
+    pub fn all(&self) -> [&Column; Columns::COUNT] {
+        [&self.times, &self.values, &self.revisions, &self.ends, &self.starts, &self.restated]
+    }
+
     /// Bytes in memory, roughly.
     pub fn bytes(&self) -> usize {
-        let columns = [&self.times, &self.values, &self.revisions, &self.ends, &self.starts, &self.restated];
-        columns.iter().map(|column| column.bytes()).sum()
+        self.all().into_iter().map(Column::bytes).sum()
     }
 }
 

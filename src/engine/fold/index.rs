@@ -34,10 +34,10 @@ impl<'a> IndexWriter<'a> {
             return Ok(place.clone());
         }
         let body = entry.child.in_memory().expect("what is not stored is in memory");
-        let Body::Node(children) = &*body else { unreachable!("blocks are stored before nodes") };
+        let Body::Node(children) = &body else { unreachable!("blocks are stored before nodes") };
         let places = children.iter().map(|child| self.tree(child)).collect::<Result<Vec<_>, _>>()?;
         let mut out = Writer::default();
-        write_entries(&mut out, children, &places);
+        write_entries(&mut out, &children.iter().cloned().collect::<Vec<_>>(), &places);
         let id = self.loader.next_node();
         self.entries.push((node_key(id), Some(out.0)));
         self.nodes.push((entry.child.clone(), Place::Node(id)));

@@ -7,6 +7,7 @@ use crate::domain::calendar::{MonthDay, Weekday, Zone};
 use crate::domain::definition::{Definition, Kind};
 use crate::domain::point::Point;
 use crate::engine::batch::{Batch, Change, Column, Mode, Origin, SeriesWrite};
+use crate::engine::tree::growing::Before;
 use crate::engine::{AsOf, Engine};
 use crate::store::memory::MemoryStore;
 use crate::store::{FrameRef, Line, Store};
@@ -78,6 +79,24 @@ async fn a_small_series_has_no_block() {
         points(&engine, [("a".to_string(), (0..count).map(|t| Point::at(Time(t), 1)).collect())]).await;
         engine.fold().await.expect("folded");
         assert_eq!(frames(&store, FrameKind::Block).len(), blocks, "{count} points");
+        assert_eq!(engine.verify().await.findings, []);
+    }
+}
+
+/// A push of one point opens no block, whatever the rules of the metric ask of the point before it.
+#[tokio::test]
+async fn a_push_puts_no_block_together() {
+    for kind in [Kind::Delta, Kind::Cumulative, Kind::Gauge] {
+        let engine = opened(MemoryStore::new());
+        write(&engine, Change::Create(Box::new(Definition { kind, ..definition() }))).await;
+        for t in 0..8 {
+            points(&engine, [("a".to_string(), vec![Point::at(Time(t), t)])]).await;
+            let component = engine.shared.state.load()[&name().component()].clone();
+            let series = component.metrics[&name()].series.values().next().expect("it has one").clone();
+            let child = &series.root.as_ref().expect("it has points").child;
+            let before = engine.shared.loader.before(child).expect("it is in memory");
+            assert_eq!(matches!(before, Some(Before::Pieces(_))), t > 0, "{kind:?}, point {t}");
+        }
         assert_eq!(engine.verify().await.findings, []);
     }
 }

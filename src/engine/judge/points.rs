@@ -52,7 +52,8 @@ pub(super) fn judge(
         if !changes.is_empty() {
             if metric.definition().kind != Kind::Gauge {
                 let appended = is_after(series, changes.time(0));
-                found.checks.push(Check::Keys { deed: deeds.len(), write: Some(place), appended });
+                let before = series.filter(|_| appended).and_then(|series| last_of(series));
+                found.checks.push(Check::Keys { deed: deeds.len(), write: Some(place), appended, before });
             }
             deeds.push(SeriesDeed { key, changes: Changes::Set(changes) });
         }
@@ -66,6 +67,13 @@ pub(super) fn judge(
 /// Whether all that was ever kept of a series lies before a time.
 fn is_after(series: Option<&Arc<Series>>, time: Time) -> bool {
     series.and_then(|s| s.root.as_ref()).is_none_or(|root| root.extent.last_key < time)
+}
+
+/// What the rules of points that follow ask of a series' last one, as its root tells it: no block is opened (a push of one
+/// point would put the block together that it was added to). None: nothing of the sort is known.
+fn last_of(series: &Series) -> Option<Point> {
+    let sum = series.root.as_ref()?.sum.filter(|_| series.lost.is_empty())?;
+    Some(Point::of_period(sum.last_time, sum.last_end, sum.last_value))
 }
 
 /// The keys of a write that change, counted.

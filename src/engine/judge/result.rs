@@ -24,6 +24,8 @@ pub(super) enum Check {
         write: Option<usize>,
         /// They are later than all others, so that each one's neighbour before is the one before it here.
         appended: bool,
+        /// What rules ask of the last point before all of them: when, how high, until when. None: it is to be looked for.
+        before: Option<Point>,
     },
     /// The first point of a series that has an opening now.
     Opening(SeriesKey, Time),
@@ -36,6 +38,7 @@ struct Keys<'a> {
     /// Where the request says so.
     origin: Option<&'a SeriesWrite>,
     appended: bool,
+    before: Option<Point>,
 }
 
 impl Keys<'_> {
@@ -58,13 +61,13 @@ pub(super) fn check(
     for check in checks {
         let before_first;
         let (key, keys) = match check {
-            Check::Keys { deed, write, appended } => {
+            Check::Keys { deed, write, appended, before } => {
                 let (deed, origin) = (&deeds[*deed], write.map(|write| &writes[write]));
-                (&deed.key, Keys { changes: &deed.changes, origin, appended: *appended })
+                (&deed.key, Keys { changes: &deed.changes, origin, appended: *appended, before: *before })
             }
             Check::Opening(key, first) => {
                 before_first = Changes::TakenBack(Column::of(first.0 - 1, 1));
-                (key, Keys { changes: &before_first, origin: None, appended: false })
+                (key, Keys { changes: &before_first, origin: None, appended: false, before: None })
             }
         };
         let Some(metric) = component.metrics.get(&key.metric) else { continue };
@@ -107,8 +110,11 @@ fn check_series(
         let mut tell = |what: Option<FaultKind>| {
             faults.extend(what.map(|what| Fault { at: keys.place(time), labels: Some(series.labels.clone()), what }));
         };
+        let suits = |before: &Point| point.is_some_and(|point| rule.pair(Some(before), &point, &point).is_none());
         let before = if keys.appended && i > 0 {
             changes.point(i - 1)
+        } else if let Some(before) = keys.before.filter(suits) {
+            Some(before)
         } else {
             match walk.last_before(root, time) {
                 // Whatever is lost before it, it suits.

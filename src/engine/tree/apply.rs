@@ -1,13 +1,16 @@
 //! Changing a tree: the blocks that hold the changed keys, and the nodes above them, are made anew.
 
 use super::child::{Body, Child, Loader};
-use super::{Entry, Extent, gather};
+use super::children::Children;
+use super::growing::{Before, Grown, PIECES_A_BLOCK};
+use super::{Entry, Extent};
+use crate::domain::aggregate::Aggregate;
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::Time;
 use crate::engine::Settings;
-use crate::engine::block::{Column, Columns, Leaf, Row, Summing, summed};
+use crate::engine::block::{Column, Columns, Leaf, Row, summed};
 use crate::engine::history::History;
 use crate::planted::{self, Bug};
 use crate::store::StoreError;
@@ -153,6 +156,12 @@ impl Apply<'_> {
             entries.extend(self.new_leaves(changes));
             return Ok(entries);
         }
+        if appended
+            && let (Changes::Set(points), Some(sum)) = (changes.changes, &entry.sum)
+            && let Some(before) = self.loader.before(&entry.child)?
+        {
+            return Ok(self.extended(entry, sum, &before, points, changes));
+        }
         match self.loader.load(&entry.child)? {
             Body::Leaf(leaf) => {
                 if !appended {
@@ -161,9 +170,6 @@ impl Apply<'_> {
                 if entry.child.place().is_some() {
                     self.bytes_added += leaf.bytes();
                 }
-                if appended && entry.sum.is_some() {
-                    return Ok(self.extended(entry, &leaf, changes));
-                }
                 let merged = self.merge(&leaf.columns, changes);
                 Ok(self.leaves(merged, entry.extent, changes, appended))
             }
@@ -171,10 +177,21 @@ impl Apply<'_> {
                 if let Some(super::child::Place::Node(id)) = entry.child.place() {
                     self.replaced_nodes.push(*id);
                 }
-                let mut made = Vec::with_capacity(children.len() + 1);
+                if changes.first() >= children.last().extent.first_key {
+                    let mut made = self.change(children.last(), changes)?;
+                    return Ok(match (made.pop(), made.is_empty()) {
+                        (Some(last), true) => vec![node_of(self.kind, children.with_last(last))],
+                        (last, _) => {
+                            let all = children.others().iter().cloned().chain(made).chain(last).collect();
+                            nodes(self.kind, all, self.settings.node_children_max, appended)
+                        }
+                    });
+                }
+                let mut made = Vec::with_capacity(children.count() + 1);
                 let mut rest = changes;
-                for (i, child) in children.iter().enumerate() {
-                    let (mine, later) = rest.split_at(match children.get(i + 1) {
+                let mut all = children.iter().peekable();
+                while let Some(child) = all.next() {
+                    let (mine, later) = rest.split_at(match all.peek() {
                         Some(next) => rest.before(next.extent.first_key),
                         None => rest.len(),
                     });
@@ -234,30 +251,34 @@ impl Apply<'_> {
         }
     }
 
-    /// A leaf that points follow: what it came to is not added up again.
-    fn extended(&mut self, entry: &Entry, leaf: &Leaf, changes: Part<'_>) -> Vec<Entry> {
-        let room = self.settings.block_points_max.saturating_sub(leaf.columns.len()).min(changes.len());
+    /// A leaf that points follow: what it came to is not added up again, and most of it not copied.
+    fn extended(
+        &mut self,
+        entry: &Entry,
+        sum: &Aggregate,
+        before: &Before,
+        points: &Columns,
+        changes: Part<'_>,
+    ) -> Vec<Entry> {
+        let room = self.settings.block_points_max.saturating_sub(before.count()).min(changes.len());
         let (here, after) = changes.split_at(room);
         let mut entries = Vec::new();
-        if here.len() == 0 {
-            entries.push(entry.clone());
+        if let Some(more) = summed(self.kind, points, here.from..here.to, self.periods) {
+            let mut total = sum.then(self.kind, &more);
+            if planted::is(Bug::ForgetHighestPrefix) {
+                total.high = sum.high;
+            }
+            let piece = self.settings.block_points_max / PIECES_A_BLOCK;
+            let (bytes, child) = match before.with(points, here.from..here.to, self.revision, piece) {
+                Grown::Leaf(leaf) => (leaf.bytes(), Child::fresh(Body::Leaf(Arc::new(leaf)))),
+                Grown::Pieces(pieces) => (pieces.bytes(), Child::growing(pieces)),
+            };
+            // What is stored could be let go of; from now on it is held.
+            let held = if entry.child.place().is_some() { 0 } else { before.bytes() };
+            self.bytes_added += bytes.saturating_sub(held);
+            entries.push(Entry { extent: entry.extent.union(&self.extent_of(here)), sum: Some(total), child });
         } else {
-            let merged = self.merge(&leaf.columns, here);
-            let mut sum = Summing::new(self.kind, self.periods);
-            sum.total = entry.sum;
-            if let Some(more) = summed(self.kind, &merged, leaf.columns.len()..merged.len(), self.periods) {
-                sum.join(&more);
-            }
-            if let (true, Some(total), Some(old)) = (planted::is(Bug::ForgetHighestPrefix), &mut sum.total, entry.sum) {
-                total.high = old.high;
-            }
-            let extent = entry.extent.union(&self.extent_of(here));
-            self.bytes_added += here.len() * size_of::<Row>();
-            entries.push(Entry {
-                extent,
-                sum: sum.total,
-                child: Child::fresh(Body::Leaf(Arc::new(Leaf::new(merged)))),
-            });
+            entries.push(entry.clone());
         }
         if after.len() > 0 {
             entries.extend(self.new_leaves(after));
@@ -326,12 +347,13 @@ impl Apply<'_> {
 pub fn nodes(kind: Kind, children: Vec<Entry>, children_max: usize, filled: bool) -> Vec<Entry> {
     let pieces = children.len().div_ceil(children_max).max(1);
     let size = if filled { children_max } else { children.len().div_ceil(pieces).max(1) };
-    children.chunks(size).filter_map(|part| node(kind, part.to_vec())).collect()
+    let made = children.chunks(size).filter_map(|part| Children::of(part.to_vec()));
+    made.map(|children| node_of(kind, children)).collect()
 }
 
-fn node(kind: Kind, children: Vec<Entry>) -> Option<Entry> {
-    let (extent, sum) = gather(kind, &children)?;
-    Some(Entry { extent, sum, child: Child::fresh(Body::Node(children.into())) })
+fn node_of(kind: Kind, children: Children) -> Entry {
+    let (extent, sum) = children.gathered(kind);
+    Entry { extent, sum, child: Child::fresh(Body::Node(Arc::new(children))) }
 }
 
 fn own_extent(points: &Columns) -> Option<Extent> {

@@ -4,6 +4,8 @@
 //! nobody asked for since (second chance) when there is more than `cache_bytes_max`.
 
 use super::Entry;
+use super::children::Children;
+use super::growing::{Before, Growing};
 use super::summary::{read_summary, write_summary};
 use crate::engine::block::{self, Leaf};
 use crate::engine::codec::{Reader, Undecodable, Writer};
@@ -31,14 +33,22 @@ pub enum Body {
     /// Points.
     Leaf(Arc<Leaf>),
     /// Children.
-    Node(Arc<[Entry]>),
+    Node(Arc<Children>),
+}
+
+/// What is in memory of a child.
+#[derive(Debug)]
+enum InMemory {
+    Body(Body),
+    /// A leaf in pieces: in one piece from when it is first asked for.
+    Growing(Arc<Growing>),
 }
 
 /// A child.
 #[derive(Debug, Default)]
 pub struct Child {
     place: OnceLock<Place>,
-    body: ArcSwapOption<Body>,
+    body: ArcSwapOption<InMemory>,
     asked: AtomicBool,
 }
 
@@ -46,7 +56,7 @@ impl Body {
     fn bytes(&self) -> usize {
         match self {
             Body::Leaf(leaf) => leaf.bytes(),
-            Body::Node(entries) => entries.len() * (size_of::<Entry>() + size_of::<Child>()),
+            Body::Node(children) => children.count() * (size_of::<Entry>() + size_of::<Child>()),
         }
     }
 }
@@ -54,6 +64,15 @@ impl Body {
 impl Child {
     /// Not stored yet.
     pub fn fresh(body: Body) -> Arc<Child> {
+        Child::not_stored(InMemory::Body(body))
+    }
+
+    /// A leaf in pieces. Not stored yet.
+    pub fn growing(pieces: Growing) -> Arc<Child> {
+        Child::not_stored(InMemory::Growing(Arc::new(pieces)))
+    }
+
+    fn not_stored(body: InMemory) -> Arc<Child> {
         Arc::new(Child {
             place: OnceLock::new(),
             body: ArcSwapOption::from_pointee(body),
@@ -71,9 +90,18 @@ impl Child {
         self.place.get()
     }
 
-    /// Its content where it is in memory.
-    pub fn in_memory(&self) -> Option<Arc<Body>> {
-        self.body.load_full()
+    /// Its content where it is in memory. Cost: where it is in pieces, that of copying its points, once.
+    pub fn in_memory(&self) -> Option<Body> {
+        let held = self.body.load();
+        match &**held.as_ref()? {
+            InMemory::Body(body) => Some(body.clone()),
+            InMemory::Growing(pieces) => {
+                let body = Body::Leaf(Arc::new(pieces.whole()));
+                // Not where somebody else has put them together meanwhile, and a fold stored it.
+                self.body.compare_and_swap(&held, Some(Arc::new(InMemory::Body(body.clone()))));
+                Some(body)
+            }
+        }
     }
 }
 
@@ -149,18 +177,32 @@ impl Loader {
 
     /// A child's content. Cost: nothing where it is in memory; else a read and the unpacking (12 to 16 us a block).
     pub fn load(&self, child: &Arc<Child>) -> Result<Body, StoreError> {
-        if let Some(body) = &*child.body.load() {
+        if let Some(body) = child.in_memory() {
             child.asked.store(true, Ordering::Relaxed);
-            return Ok(Body::clone(body));
+            return Ok(body);
         }
         let place = child.place().expect("a child that is not in memory is stored");
         let body = self.read(place)?;
         self.reads.fetch_add(1, Ordering::Relaxed);
         if !matches!(place, Place::Inline(_)) {
-            child.body.store(Some(Arc::new(body.clone())));
+            child.body.store(Some(Arc::new(InMemory::Body(body.clone()))));
             self.hold(child, body.bytes());
         }
         Ok(body)
+    }
+
+    /// A leaf, for points to be added behind its own: in pieces where it is. None: it is a node. Cost as `load`, which
+    /// puts pieces together.
+    pub fn before(&self, child: &Arc<Child>) -> Result<Option<Before>, StoreError> {
+        if let Some(held) = &*child.body.load()
+            && let InMemory::Growing(pieces) = &**held
+        {
+            return Ok(Some(Before::Pieces(pieces.clone())));
+        }
+        Ok(match self.load(child)? {
+            Body::Leaf(leaf) => Some(Before::Leaf(leaf)),
+            Body::Node(_) => None,
+        })
     }
 
     /// What is stored at a place, whatever is in memory of it. Cost: a read and the unpacking.
@@ -179,7 +221,9 @@ impl Loader {
                 let what = format!("node {id} of the index");
                 let bytes = self.store.read_index(&node_key(*id))?;
                 let bytes = bytes.ok_or_else(|| damaged(&what, Undecodable::Form("it is missing")))?;
-                Ok(Body::Node(read_entries(&mut Reader(&bytes)).map_err(|e| damaged(&what, e))?.into()))
+                let children = read_entries(&mut Reader(&bytes)).map(Children::of).map_err(|e| damaged(&what, e))?;
+                let children = children.ok_or_else(|| damaged(&what, Undecodable::Form("a node of nothing")))?;
+                Ok(Body::Node(Arc::new(children)))
             }
         }
     }
@@ -313,7 +357,8 @@ mod tests {
             sum: None,
             child: child.clone(),
         };
-        let node = Body::Node(children.iter().map(entry).collect());
+        let all = Children::of(children.iter().map(entry).collect());
+        let node = Body::Node(Arc::new(all.expect("there are children")));
         let each = size_of::<Entry>() + size_of::<Child>();
         assert!((200 * each..400 * each).contains(&node.bytes()));
     }

@@ -2,6 +2,7 @@
 
 use super::apply::{Apply, Changes};
 use super::child::{Body, Loader};
+use super::growing::{Before, PIECES_A_BLOCK};
 use super::walk::{NoPast, Walk};
 use super::*;
 use crate::domain::calendar::{MonthDay, Weekday, Zone};
@@ -55,10 +56,10 @@ impl Made {
     /// How many points each block has, and how many children each node.
     fn shape(&self) -> (Vec<usize>, Vec<usize>) {
         fn visit(entry: &Entry, blocks: &mut Vec<usize>, nodes: &mut Vec<usize>) {
-            match &*entry.child.in_memory().expect("nothing is stored") {
+            match &entry.child.in_memory().expect("nothing is stored") {
                 Body::Leaf(leaf) => blocks.push(leaf.columns.len()),
                 Body::Node(children) => {
-                    nodes.push(children.len());
+                    nodes.push(children.count());
                     children.iter().for_each(|child| visit(child, blocks, nodes));
                 }
             }
@@ -205,6 +206,54 @@ fn bytes_that_are_added_are_told() {
     assert!((50 * row..50 * 8 * row).contains(&added), "{added} for 50 corrections");
 }
 
+/// The last block of a tree, as points are added behind it.
+fn last_block(made: &Made) -> Before {
+    let mut child = made.root.clone().expect("there are points").child;
+    loop {
+        match made.loader.before(&child).expect("it is in memory") {
+            Some(before) => return before,
+            None => {
+                let Some(Body::Node(children)) = child.in_memory() else { unreachable!("it is no block") };
+                child = children.last().child.clone();
+            }
+        }
+    }
+}
+
+/// A push of one point copies fewer points than a piece may have, and no more than that is added to memory, however long
+/// the series and its last block are.
+#[test]
+fn one_more_point_costs_the_same_however_many_there_are() {
+    let piece_points_max = 4_096 / PIECES_A_BLOCK;
+    let mut made = Made::new(4_096, 64);
+    for t in 0..13_000 {
+        let added = made.apply(&set(std::iter::once(t)));
+        assert!(added <= 4_096, "{added} bytes at {t}");
+        let last = last_block(&made);
+        assert_eq!(last.count() as i64, t % 4_096 + 1);
+        assert!(last.last().len() <= piece_points_max, "{} were copied at {t}", last.last().len());
+        let in_pieces = matches!(last, Before::Pieces(_));
+        assert_eq!(in_pieces, last.count() > piece_points_max, "at {t}");
+    }
+    assert_eq!(made.shape().0, [4_096, 4_096, 4_096, 712]);
+}
+
+/// So it is with the children of a node: all but the last are the very same, however many they are.
+#[test]
+fn one_more_point_copies_none_of_a_nodes_other_children() {
+    let mut made = Made::new(8, 64);
+    let others = |made: &Made| match made.root.as_ref().expect("there are points").child.in_memory() {
+        Some(Body::Node(children)) => children.others().as_ptr(),
+        _ => unreachable!("it is a node"),
+    };
+    made.apply(&set(0..9));
+    for t in 9..8 * 64 {
+        let before = others(&made);
+        made.apply(&set(std::iter::once(t)));
+        assert_eq!(others(&made) == before, t % 8 > 0, "at {t}");
+    }
+}
+
 fn batches() -> impl Strategy<Value = Vec<BTreeMap<i64, Option<i64>>>> {
     let batch = prop::collection::btree_map(0i64..400, prop::option::weighted(0.8, -5i64..20), 1..60);
     prop::collection::vec(batch, 1..12)
@@ -298,11 +347,13 @@ proptest! {
 /// An entry's extent and sum are its children's; keys of neighbours do not overlap.
 fn check(entry: &Entry) -> Result<(), TestCaseError> {
     let body = entry.child.in_memory().expect("nothing is stored");
-    match &*body {
+    match &body {
         Body::Node(children) => {
-            let (extent, sum) = gather(Kind::Delta, children).expect("a node has children");
+            let (extent, sum) = children.gathered(Kind::Delta);
             prop_assert_eq!((entry.extent, entry.sum), (extent, sum));
-            for pair in children.windows(2) {
+            let all: Vec<Entry> = children.iter().cloned().collect();
+            prop_assert_eq!(gather(Kind::Delta, &all), Some((extent, sum)));
+            for pair in all.windows(2) {
                 prop_assert!(pair[0].extent.last_key < pair[1].extent.first_key);
             }
             children.iter().try_for_each(check)

@@ -72,8 +72,7 @@ impl Walk<'_> {
         }
         match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
             Body::Node(entries) => {
-                let from = entries.partition_point(|e| e.extent.last_key < interval.start);
-                for child in entries[from..].iter().take_while(|e| e.extent.first_key < interval.end) {
+                for child in entries.reaching(interval.start).take_while(|e| e.extent.first_key < interval.end) {
                     if self.walk(child, interval, visitor)?.is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
@@ -107,13 +106,12 @@ impl Walk<'_> {
             Body::Leaf(leaf) if as_it_is => Ok(side.nearest_of(&leaf.columns)),
             Body::Leaf(leaf) => Ok(side.nearest_of(&self.past_of(entry, &leaf)?.columns)),
             Body::Node(entries) => {
-                for i in 0..entries.len() {
-                    let child = if let Side::Before(_) = side { entries.len() - 1 - i } else { i };
-                    if let Some(nearest) = self.nearest(&entries[child], side)? {
-                        return Ok(Some(nearest));
-                    }
-                }
-                Ok(None)
+                let mut nearest = |child| self.nearest(child, side).transpose();
+                let found = match side {
+                    Side::Before(_) => entries.iter().rev().find_map(&mut nearest),
+                    Side::From(_) => entries.iter().find_map(&mut nearest),
+                };
+                found.transpose()
             }
         }
     }

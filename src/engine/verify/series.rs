@@ -148,10 +148,10 @@ impl Verifying<'_> {
     fn fresh(&self, child: &Child) -> Result<Body, StoreError> {
         let kept = child.in_memory();
         let Some(place) = child.place() else {
-            return Ok((*kept.expect("a child that is not stored is in memory")).clone());
+            return Ok(kept.expect("a child that is not stored is in memory"));
         };
         let stored = self.shared.loader.read(place)?;
-        if let (Some(Body::Leaf(kept)), Body::Leaf(stored)) = (kept.as_deref(), &stored)
+        if let (Some(Body::Leaf(kept)), Body::Leaf(stored)) = (&kept, &stored)
             // By what they say: a column of nothing but zeros is stored as none.
             && !kept.columns.rows().eq(stored.columns.rows())
         {
@@ -195,7 +195,9 @@ impl Verifying<'_> {
             }
             Ok(Body::Node(children)) => {
                 self.counts.nodes += 1;
-                if gather(looked.kind, &children).map(|(extent, _)| extent) != Some(entry.extent) {
+                if gather(looked.kind, &children.iter().cloned().collect::<Vec<_>>()).map(|(extent, _)| extent)
+                    != Some(entry.extent)
+                {
                     wrong(self, "a node's range of keys or revisions is not that of its children".to_string())?;
                 }
                 for child in children.iter() {
@@ -366,7 +368,7 @@ pub(super) fn leaves(this: &Verifying, entry: &Entry, into: &mut Vec<Entry>) -> 
             return Ok(());
         }
         None => match entry.child.in_memory() {
-            Some(body) => (*body).clone(),
+            Some(body) => body,
             None => return Ok(()),
         },
     };
