@@ -16,6 +16,10 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 const FAULTS: [Fault; 4] = [Fault::Fails(EIO), Fault::Fails(ENOSPC), Fault::Short(EIO), Fault::Short(ENOSPC)];
 
+/// How often a scene is gone through whose every operation fails in each run: which batches are one group, and what of it
+/// reaches the disk, is chance, and one time finds a planted bug in every second run.
+const TIMES_WHOLE: u64 = 8;
+
 /// One scene with one fault. False: the fault never came.
 fn fails_at(scene: &Scene, at: u64, fault: Fault, seed: u64, figures: &mut Figures) -> bool {
     let mut batches = Batches::new(seed);
@@ -94,7 +98,10 @@ fn every_operation_fails(part: usize) {
             // Each run: every operation with every fault; else, and of backups and repairs, with one of them, in turn.
             let each_run = crate::each_run() && scene.found == Found::Acknowledged;
             let whole = campaign.is_some() || each_run || scene.whole;
-            for turn in 0..if whole { FAULTS.len() } else { 1 } {
+            let turns = if whole { FAULTS.len() } else { 1 };
+            let times = if scene.whole { TIMES_WHOLE } else { 1 };
+            for (turn, time) in (0..turns).flat_map(|turn| (0..times).map(move |time| (turn, time))) {
+                let seed = seed ^ time << 32;
                 let mut at = 0;
                 loop {
                     let fault = FAULTS[(turn + at as usize) % FAULTS.len()];

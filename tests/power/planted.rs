@@ -17,6 +17,7 @@ fn run(test: &str, planted: &str, seed: u64) -> Output {
         .env("MILEPOST_EACH_RUN", "")
         .env("MILEPOST_CUTS", "2500")
         .env("MILEPOST_CUTS_SEED", seed.to_string())
+        .env("MILEPOST_FAULTS_SEED", seed.to_string())
         .env("RUST_BACKTRACE", "0")
         .output();
     run.expect("this program runs")
