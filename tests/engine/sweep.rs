@@ -1,6 +1,7 @@
 //! The sweep: swept or not, every answer at every revision is the same, of views that were taken before too; and what
 //! is on the disk stays little more than what lives, however long is written.
 
+use super::lost::said;
 use super::story::{BEGIN, STORE, batch, create, of_hour, points, wait_until_free};
 use super::{HOUR, small};
 use milepost::clock::ManualClock;
@@ -275,8 +276,13 @@ async fn run(steps: Vec<Step>) {
     both.compare().await;
 }
 
+/// How many histories: `MILEPOST_SWEEP_RUNS`, else 40.
+fn runs() -> u32 {
+    said("MILEPOST_SWEEP_RUNS").map_or(40, |runs| runs as u32)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(runs()))]
 
     #[test]
     fn swept_or_not_the_answers_are_the_same(steps in steps()) {
