@@ -2,11 +2,11 @@
 //! nothing is believed.
 
 use crate::fixture::{commit, copy_dir, files, line, open, read_log, record, temporary};
-use milepost::disk::RealDisk;
-use milepost::store::embedded::folds::file::SEAL_BYTES;
-use milepost::store::embedded::format;
+use milepost::disk::{Disk, Open, RealDisk};
+use milepost::store::embedded::folds::file::{SEAL_BYTES, Seal};
 use milepost::store::embedded::log::record::HEAD_BYTES;
 use milepost::store::embedded::log::segment::{HEADER_BYTES, Segment, segment_number};
+use milepost::store::embedded::{EmbeddedStore, format};
 use milepost::store::{Anew, FrameRef, Position, Store, StoreError};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,15 @@ use std::path::{Path, PathBuf};
 const FOLDS: u64 = 4;
 
 /// Two records a fold, and one that none holds, of so many bytes each.
-fn make(dir: &Path, bytes: usize) -> Result<(), StoreError> {
+fn make(dir: &Path, bytes: usize) -> Result<EmbeddedStore, StoreError> {
     let store = open(dir)?;
     for number in 1..=FOLDS {
         commit(&store, &[record("pay", 2 * number - 1, bytes), record("pay", 2 * number, bytes)])?;
         fold(&store, 2 * number)?;
         store.trim(Position(2 * number))?;
     }
-    commit(&store, &[record("pay", 2 * FOLDS + 1, bytes)]).map(drop)
+    commit(&store, &[record("pay", 2 * FOLDS + 1, bytes)])?;
+    Ok(store)
 }
 
 fn fold(store: &dyn Store, through: u64) -> Result<FrameRef, StoreError> {
@@ -128,8 +129,7 @@ fn damage_in_the_log_is_not_folded_instead() -> Result<(), StoreError> {
 fn what_older_files_were_written_anew_for_must_be_there() -> Result<(), StoreError> {
     for gone in [false, true] {
         let dir = temporary();
-        make(dir.path(), 10)?;
-        let store = open(dir.path())?;
+        let store = make(dir.path(), 10)?;
         store.write_anew(Position(2), &mut |_, _| Ok(Anew::Gone))?;
         drop(store);
         let newest = fold_files(dir.path()).pop().expect("there are some");
@@ -142,5 +142,28 @@ fn what_older_files_were_written_anew_for_must_be_there() -> Result<(), StoreErr
         let named = if gone { "there was one through 8" } else { "00000000000000000008.g0.fold" };
         assert!(error.contains(named), "{error}");
     }
+    Ok(())
+}
+
+/// The first files that were written anew do not say what for: beside one of them nothing goes on without the newest.
+#[test]
+fn a_file_that_does_not_say_what_it_was_written_anew_for_is_not_gone_behind() -> Result<(), StoreError> {
+    let dir = temporary();
+    // An opening would let go of the log.
+    let store = make(dir.path(), 10)?;
+    store.write_anew(Position(2), &mut |_, _| Ok(Anew::Gone))?;
+    drop(store);
+    let files = fold_files(dir.path());
+    let mut bytes = fs::read(&files[0]).expect("it is there");
+    let file = RealDisk.open(&files[0], Open::Read).expect("it is there");
+    let seal = Seal { knows: Position(0), ..Seal::read(&*file, &files[0])? }.encode();
+    let last = bytes.len() - SEAL_BYTES;
+    for at in [0, last] {
+        bytes[at..at + SEAL_BYTES].copy_from_slice(&seal);
+    }
+    fs::write(&files[0], bytes).expect("it can be written");
+    unreadable(&files[3]);
+    let error = refused(dir.path());
+    assert!(error.contains("00000000000000000008.g0.fold"), "{error}");
     Ok(())
 }

@@ -84,7 +84,7 @@ impl Folds {
             let range = Range { first: Position(first), last: Position(last), generation: 0 };
             Unread { range, files: Vec::new(), damage: Damage { file: dir.display().to_string(), offset: 0, what } }
         };
-        let (mut reach, mut knows) = (Position(0), Position(0));
+        let (mut reach, mut knows, mut all_say) = (Position(0), Position(0), true);
         for ((first, last), mut generations) in ranges {
             let what =
                 || format!("no fold file goes on from record {}; the next one starts at {}", reach.0 + 1, first.0);
@@ -97,6 +97,7 @@ impl Folds {
             match highest_whole(&disk, &handles, &dir, store, &generations) {
                 Ok(fold) => {
                     knows = knows.max(fold.knows);
+                    all_say &= fold.knows > Position(0) || fold.range.generation == 0;
                     live.insert(last, Arc::new(fold));
                 }
                 Err(StoreError::Damaged { file, offset, what, .. }) => {
@@ -116,7 +117,7 @@ impl Folds {
         let inside = unread.partition_point(|unread| unread.range.first < read);
         let mut set_aside = Vec::new();
         // What was left out because of them is nowhere else.
-        if let Some(newest) = unread[inside..].last().filter(|_| knows <= read)
+        if let Some(newest) = unread[inside..].last().filter(|_| all_say && knows <= read)
             && log_holds(read, newest.range.last)?
         {
             set_aside = unread.split_off(inside).into_iter().flat_map(|unread| unread.files).collect();

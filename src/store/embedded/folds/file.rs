@@ -18,7 +18,7 @@
 //!  76   4  CRC-32 of one copy
 //!  80   8  length of the file
 //!  88   8  the last position that folds reached when it was written: what is left out of it may rest on all of
-//!           these; 0 in the first files, of which nothing was left out
+//!           these; 0 in the first files, which do not say it
 //!  96  28  0
 //! 124   4  CRC-32 of bytes 0 to 123
 //!
@@ -104,7 +104,7 @@ pub struct Seal {
     pub directory_crc: u32,
     /// The length of the file.
     pub bytes: u64,
-    /// The last position that folds reached when it was written; 0: nothing was left out of it.
+    /// The last position that folds reached when it was written; 0: it does not say.
     pub knows: Position,
 }
 
