@@ -12,6 +12,9 @@ pub const REQUEST_BYTES_MAX: usize = 4 << 20;
 pub const RESPONSE_BYTES_MAX: usize = 4 << 20;
 /// Points that are read and not yet acknowledged, of all calls together; more wait. Some 400 MB of them.
 pub const POINTS_IN_FLIGHT_MAX: usize = 8_000_000;
+/// An entry of a batch counts as so many more points in flight: with its labels, what it is read into and what the
+/// committer makes of it, it takes some 3 KB beside its points.
+pub const ENTRY_IN_FLIGHT_POINTS: usize = 64;
 /// Batches of one stream that are read and not yet answered; more wait.
 pub const STREAM_BATCHES_IN_FLIGHT_MAX: usize = 64;
 /// Labels of a metric.

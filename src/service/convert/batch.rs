@@ -4,7 +4,9 @@
 use super::{columns, labels, metric_name, point, reason, request_id, required};
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::{Definition, Kind};
-use crate::domain::limit::{BATCH_POINTS_MAX, BATCH_SERIES_MAX, REFUSAL_VIOLATIONS_MAX};
+use crate::domain::limit::{
+    BATCH_POINTS_MAX, BATCH_SERIES_MAX, ENTRY_IN_FLIGHT_POINTS, POINTS_IN_FLIGHT_MAX, REFUSAL_VIOLATIONS_MAX,
+};
 use crate::domain::name::{ComponentName, MetricName, is_label_value};
 use crate::domain::point::{Labels, Point};
 use crate::domain::time::Time;
@@ -118,6 +120,11 @@ pub fn names(request: &WritePointsRequest) -> (Option<ComponentName>, Vec<Metric
 /// How many points a batch has, before anything is checked.
 pub fn point_count(request: &WritePointsRequest) -> usize {
     request.series.iter().map(entry_count).sum()
+}
+
+/// How many points a batch counts as while it is in flight; of very many entries not all.
+pub fn points_in_flight(request: &WritePointsRequest) -> usize {
+    (point_count(request) + request.series.len() * ENTRY_IN_FLIGHT_POINTS).clamp(1, POINTS_IN_FLIGHT_MAX / 4)
 }
 
 fn entry_count(entry: &SeriesPoints) -> usize {
@@ -416,4 +423,28 @@ pub fn unknown_metrics(unknown: &[(u32, MetricName)]) -> Faults {
         faults.push_at(entry_place(*entry, 0), || super::not_found(name, format!("series[{entry}].metric")));
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::limit::REQUEST_BYTES_MAX;
+    use prost::Message;
+
+    /// What a batch of very many entries takes until it is answered is in its labels: of the largest that there can be some
+    /// are in flight at once, and not all that the bound on points would let in.
+    #[test]
+    fn entries_count_as_in_flight_beside_their_points() {
+        let columns = |count| crate::proto::v1::Columns { units: vec![1; count], ..Default::default() };
+        let entry = |count| SeriesPoints { columns: Some(columns(count)), ..Default::default() };
+        let batch = |entries, count| WritePointsRequest { series: vec![entry(count); entries], ..Default::default() };
+        assert_eq!(points_in_flight(&batch(1, 43_824)), 43_824 + ENTRY_IN_FLIGHT_POINTS);
+        let wide = points_in_flight(&batch(BATCH_SERIES_MAX, 1));
+        assert!((4..16).contains(&(POINTS_IN_FLIGHT_MAX / wide)), "{wide}");
+        // It is let in, and refused for what it is.
+        let widest = batch(REQUEST_BYTES_MAX / 8, 1);
+        assert!(widest.encoded_len() > REQUEST_BYTES_MAX / 2);
+        assert!(points_in_flight(&widest) <= POINTS_IN_FLIGHT_MAX / 4);
+        assert_eq!(points_in_flight(&WritePointsRequest::default()), 1);
+    }
 }

@@ -2,7 +2,6 @@
 
 use super::{Ingest, Outcome};
 use crate::domain::definition::Definition;
-use crate::domain::limit::{BATCH_POINTS_MAX, POINTS_IN_FLIGHT_MAX};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::engine::AsOf;
 use crate::engine::batch::{Ack, Refused};
@@ -99,7 +98,7 @@ impl Ingest {
     }
 
     async fn judge_and_queue(&self, request: WritePointsRequest) -> Result<Submitted, Faults> {
-        let permit = self.permit(batch::point_count(&request)).await?;
+        let permit = self.permit(batch::points_in_flight(&request)).await?;
         let (component, names) = batch::names(&request);
         let Some(component) = component else {
             let faults = batch::batch(&request, NOBODY, &Metrics::new()).err();
@@ -136,8 +135,7 @@ impl Ingest {
     /// Waits until the batch's points may be in flight. A batch over the bound on batches is refused later, and
     /// is not converted.
     async fn permit(&self, points: usize) -> Result<OwnedSemaphorePermit, Faults> {
-        const _: () = assert!(POINTS_IN_FLIGHT_MAX > BATCH_POINTS_MAX);
-        let permits = u32::try_from(points.clamp(1, BATCH_POINTS_MAX)).expect("a million fits");
+        let permits = u32::try_from(points).expect("so many are never in flight");
         self.points.clone().acquire_many_owned(permits).await.map_err(|_| refused::draining().into())
     }
 
