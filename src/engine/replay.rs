@@ -13,6 +13,35 @@ use crate::domain::name::ComponentName;
 use crate::planted::{self, Bug};
 use crate::store::{Damage, Logged, Position, Record, StoreError};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+/// Bytes of the log from which on it is decoded ahead: of fewer it is not worth a thread.
+const READ_AHEAD_FROM_BYTES: u64 = 4 << 20;
+/// Records that are decoded ahead, at most; each may be of 10,000 series.
+const READ_AHEAD_MAX: usize = 4;
+
+/// What was read of the log.
+enum Read {
+    /// A record, and what it did.
+    Whole(Record, Result<Effect, Undecodable>),
+    /// It was acknowledged, and what it did is lost.
+    Lost(Record, Damage),
+    /// Revisions may be missing from here on.
+    GivenUp,
+}
+
+impl Read {
+    fn of(logged: Logged) -> Read {
+        match logged {
+            Logged::Whole(record) => {
+                let effect = read_effect(&record.series, &record.body);
+                Read::Whole(record, effect)
+            }
+            Logged::Lost(record, damage) => Read::Lost(record, damage),
+            Logged::GivenUp => Read::GivenUp,
+        }
+    }
+}
 
 /// Goes through the log.
 pub struct Replay<'a> {
@@ -48,39 +77,61 @@ impl<'a> Replay<'a> {
         Replay { opened, loader, settings, given_up, repairs }
     }
 
-    /// All of it.
+    /// All of it. A long one is read and decoded by a thread of its own while it is applied.
     pub fn run(mut self) -> Result<(), StoreError> {
-        let mut failed = None;
+        let store = self.loader.store().clone();
         let from = if planted::is(Bug::OverlayTwice) { Position(0) } else { self.opened.folded };
-        self.loader.store().clone().read_log(from, &mut |position, logged| {
-            if failed.is_none()
-                && let Err(error) = self.take(position, logged)
-            {
-                failed = Some(error);
-            }
-        })?;
-        failed.map_or(Ok(()), Err)
+        if store.log_bytes() < READ_AHEAD_FROM_BYTES {
+            let mut taken = Ok(());
+            store.read_log(from, &mut |position, logged| {
+                if taken.is_ok() {
+                    taken = self.take(position, Read::of(logged));
+                }
+            })?;
+            return taken;
+        }
+        std::thread::scope(|scope| {
+            let (found, records) = sync_channel(READ_AHEAD_MAX);
+            let reading = scope.spawn(move || {
+                store.read_log(from, &mut |position, logged| {
+                    // Where that fails nobody wants to know any more.
+                    let _ = found.send((position, Read::of(logged)));
+                })
+            });
+            let taken = records.iter().try_for_each(|(position, read)| self.take(position, read));
+            drop(records);
+            reading.join().expect("reading the log does not panic")?;
+            taken
+        })
     }
 
-    fn take(&mut self, position: Position, logged: Logged) -> Result<(), StoreError> {
+    fn take(&mut self, position: Position, read: Read) -> Result<(), StoreError> {
         self.opened.last_position = position;
-        match logged {
-            Logged::Whole(record) => self.apply(position, &record),
-            Logged::Lost(record, damage) => self.lose(position, &record, damage),
-            Logged::GivenUp => {
+        match read {
+            Read::Whole(record, effect) => {
+                let effect = effect.map_err(|e| undecodable(position, e))?;
+                self.apply(position, &record, &effect)
+            }
+            Read::Lost(record, damage) => self.lose(position, &record, damage),
+            Read::GivenUp => {
                 self.given_up = true;
                 Ok(())
             }
         }
     }
 
-    /// The component to be changed by a record that makes its revision or not; None: it is damaged, and waits.
+    /// The component to be changed by a record that makes its revision or not; None: it is damaged, and waits. It is taken
+    /// out of the state, so that it is changed in place: nobody reads an older one.
     fn component(&mut self, position: Position, record: &Record, makes: bool) -> Option<Component> {
         self.opened.last_record_time = self.opened.last_record_time.max(record.record_time);
-        let there = self.opened.state.get(&record.component);
-        let mut component = there.map_or_else(|| Component::new(record.component.clone()), |c| (**c).clone());
+        let there = self.opened.state.remove(&record.component);
+        let mut component = there.map_or_else(|| Component::new(record.component.clone()), Arc::unwrap_or_clone);
+        if component.damaged.is_some() {
+            self.opened.state.insert(record.component.clone(), Arc::new(component));
+            return None;
+        }
         let before = record.revision - i64::from(makes);
-        if component.damaged.is_none() && self.given_up && component.revision < before {
+        if self.given_up && component.revision < before {
             let between = (component.position, position);
             let (component_name, first) = (component.name.clone(), component.revision + 1);
             self.opened.missing.push(Missing { component: component_name, first, last: before, between });
@@ -90,7 +141,7 @@ impl<'a> Replay<'a> {
                 false => component.leave_out_revisions(before, record.record_time),
             }
         }
-        component.damaged.is_none().then_some(component)
+        Some(component)
     }
 
     fn put(&mut self, position: Position, mut component: Component, record: &Record) -> Result<(), StoreError> {
@@ -109,13 +160,12 @@ impl<'a> Replay<'a> {
         self.opened.state.insert(component.name.clone(), Arc::new(component));
     }
 
-    fn apply(&mut self, position: Position, record: &Record) -> Result<(), StoreError> {
-        let effect = read_effect(&record.series, &record.body).map_err(|e| undecodable(position, e))?;
+    fn apply(&mut self, position: Position, record: &Record, effect: &Effect) -> Result<(), StoreError> {
         let Some(mut component) = self.component(position, record, effect.changes()) else { return Ok(()) };
         if self.given_up {
-            self.note_skipped(&component, &effect);
+            self.note_skipped(&component, effect);
         }
-        self.opened.dirty.note(&effect, &component);
+        self.opened.dirty.note(effect, &component);
         let mut around = Around {
             settings: self.settings,
             loader: self.loader,
@@ -135,7 +185,7 @@ impl<'a> Replay<'a> {
             (applied, _) => applied?,
         }
         self.opened.memtable_bytes += around.bytes_added;
-        self.remember(&record.component, &effect, record);
+        self.remember(&record.component, effect, record);
         self.put(position, component, record)
     }
 

@@ -13,6 +13,7 @@ mod refused;
 mod story;
 mod sweep;
 mod told;
+mod wide;
 
 use milepost::clock::ManualClock;
 use milepost::domain::calendar::{MonthDay, Period, Weekday, Zone};
