@@ -38,7 +38,7 @@ pub struct Limits {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineConfig {
-    /// Bytes of changed blocks in memory that start a fold.
+    /// Bytes of changed blocks in memory, and 256 for each series of each batch, that start a fold.
     pub memtable_bytes_max: usize,
     /// Bytes of log not yet folded that start a fold.
     pub unfolded_bytes_max: u64,

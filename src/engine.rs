@@ -96,7 +96,7 @@ pub struct Settings {
     pub node_children_max: usize,
     /// Points a series has, at most, to be kept whole in a page of its component's directory.
     pub page_points_max: usize,
-    /// Bytes of changed blocks in memory that start a fold.
+    /// Bytes of changed blocks in memory, and 256 for each series of each batch, that start a fold.
     pub memtable_bytes_max: usize,
     /// Bytes of log not yet folded that start a fold.
     pub unfolded_bytes_max: u64,

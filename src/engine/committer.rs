@@ -5,6 +5,7 @@ use super::Settings;
 use super::batch::{Ack, Batch, Refused};
 use super::dedup::{Remembered, RequestIds};
 use super::effect::{Around, Memo, write_effect};
+use super::fold::index::IndexWriter;
 use super::fold::{Dirty, Fold, Folded};
 use super::judge::judge;
 use super::state::Component;
@@ -501,7 +502,21 @@ impl Committer {
             folded => folded?,
         }
         self.sweeper = None;
+        self.write_pages()?;
         self.shared.loader.store().close(self.folded)
+    }
+
+    /// The index's pages, all of which is stored: the next opening reads them.
+    fn write_pages(&self) -> Result<(), StoreError> {
+        let behind = std::mem::take(&mut *self.shared.loader.hold_publishing());
+        let state = self.shared.state.load();
+        let mut index = IndexWriter::new(&self.shared.loader);
+        for (name, pages) in &behind {
+            if let Some(component) = state.get(name) {
+                index.pages(component, pages)?;
+            }
+        }
+        index.write()
     }
 }
 

@@ -15,18 +15,19 @@ use super::history::{History, Run};
 use super::repair::{Loss, Touched};
 use super::replay::{Missing, Replay};
 use super::standing::Standing;
-use super::state::{Component, Metric, Series, StoredChanges};
+use super::state::{Component, Series, StoredChanges};
 use super::torn::{Marked, Torn};
 use super::tree::Entry;
 use super::tree::apply::nodes;
 use super::tree::child::{Child, Loader, Place};
 use crate::domain::name::{ComponentName, MetricName};
-use crate::domain::point::Labels;
 use crate::domain::time::Time;
 use crate::store::{Damage, FrameRef, Gap, IndexState, Line, Position, StoreError};
 use imbl::OrdMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::Scope;
 
 /// What opening found.
 pub struct Opened {
@@ -62,7 +63,8 @@ pub struct Opened {
 struct Building {
     component: Component,
     ids: Vec<(Line, FrameRef)>,
-    series: HashMap<u64, SeriesBuilding>,
+    /// Apart from the map, which would take three times as much where there are very many.
+    series: HashMap<u64, Box<SeriesBuilding>>,
     changes: BTreeMap<MetricId, Vec<StoredChanges>>,
     damaged: Option<StoreError>,
     /// In a store that is opened to be repaired.
@@ -75,6 +77,61 @@ enum SeriesBuilding {
     Frames(Standing<SeriesRecord, Entry, Run>),
     /// As the index has it.
     Indexed(pages::PageRecord),
+}
+
+/// What a frame of a component's own says. None: it was given up.
+type Own<T> = Result<Option<T>, StoreError>;
+
+fn read_own<T>(
+    loader: &Loader,
+    line: &Line,
+    at: FrameRef,
+    read: impl FnOnce(&[u8]) -> Result<T, Undecodable>,
+) -> Own<T> {
+    let frame = loader.store().read_frame(at)?;
+    match frame.is_empty() {
+        true => Ok(None),
+        false => read(&frame).map(Some).map_err(damaged(line, at)),
+    }
+}
+
+/// Pages of series from which on they are read ahead: of fewer it is not worth a thread.
+const READ_AHEAD_FROM: usize = 64;
+/// Pages that are read ahead, at most.
+const READ_AHEAD_MAX: usize = 256;
+
+/// Reads frames.
+struct Reading<'a> {
+    loader: &'a Loader,
+    /// What pages of series say, in the order of their lines.
+    ahead: Option<Receiver<Own<Vec<SeriesRecord>>>>,
+}
+
+impl<'env> Reading<'env> {
+    /// Of very many series a thread of the scope unpacks the records while they are taken: most of what opening costs.
+    fn of<'scope>(
+        loader: &'env Loader,
+        pages: Vec<&'env (Line, FrameRef)>,
+        scope: &'scope Scope<'scope, 'env>,
+    ) -> Reading<'env> {
+        if pages.len() < READ_AHEAD_FROM {
+            return Reading { loader, ahead: None };
+        }
+        let (found, ahead) = sync_channel(READ_AHEAD_MAX);
+        scope.spawn(move || {
+            let mut pages = pages.into_iter();
+            // Until nobody wants to know.
+            pages.try_for_each(|(line, at)| found.send(read_own(loader, line, *at, frames::read_series_page)))
+        });
+        Reading { loader, ahead: Some(ahead) }
+    }
+
+    fn page(&self, line: &Line, at: FrameRef) -> Own<Vec<SeriesRecord>> {
+        match &self.ahead {
+            Some(ahead) => ahead.recv().expect("every page is read, one after the other"),
+            None => read_own(self.loader, line, at, frames::read_series_page),
+        }
+    }
 }
 
 fn damaged(line: &Line, at: FrameRef) -> impl Fn(Undecodable) -> StoreError {
@@ -108,11 +165,15 @@ pub fn open(
     let new = |name: &ComponentName| Building::new(name, repairs.then_some(&gaps[..]));
     let mut building: BTreeMap<ComponentName, Building> = BTreeMap::new();
     let ids_from = dedup::oldest(now, settings.request_id_nanos_min);
-    for (line, at) in &lines {
-        let part = building.entry(line.component.clone()).or_insert_with(|| new(&line.component));
-        let taken = part.take(line, *at, loader, trusted, ids_from);
-        part.bear(taken)?;
-    }
+    let is_page = |(line, _): &&(Line, FrameRef)| !trusted && line.kind == FrameKind::SeriesPage as u8;
+    std::thread::scope(|scope| {
+        let reading = Reading::of(loader, lines.iter().filter(is_page).collect(), scope);
+        lines.iter().try_for_each(|(line, at)| {
+            let part = building.entry(line.component.clone()).or_insert_with(|| new(&line.component));
+            let taken = part.take(line, *at, &reading, trusted, ids_from);
+            part.bear(taken)
+        })
+    })?;
     if trusted {
         read_pages(&mut building, loader)?;
     } else {
@@ -206,7 +267,7 @@ pub fn rebuild(loader: &Loader, settings: &Settings, lines: &[(Line, FrameRef)])
     let mut parts: BTreeMap<ComponentName, (Building, bool)> = BTreeMap::new();
     for (line, at) in lines {
         let part = parts.entry(line.component.clone()).or_insert_with(|| (Building::new(&line.component, None), false));
-        let taken = part.0.take(line, *at, loader, false, Time::MAX);
+        let taken = part.0.take(line, *at, &Reading { loader, ahead: None }, false, Time::MAX);
         part.1 |= taken.is_err();
     }
     let whole = |(name, (part, damaged)): (ComponentName, (Building, bool))| {
@@ -230,12 +291,9 @@ fn are_told(gaps: &[Gap], building: &mut BTreeMap<ComponentName, Building>) -> b
 }
 
 /// The series of which something was given up for good, by id.
-fn refused(component: &Component) -> HashMap<u64, (MetricName, Labels)> {
-    let of = |(name, metric): (&MetricName, &Arc<Metric>)| {
-        let marked = metric.series.values().filter(|series| series.lost.iter().any(|lost| lost.given_up));
-        marked.map(|series| (series.id, (name.clone(), series.labels.clone()))).collect::<Vec<_>>()
-    };
-    component.metrics.iter().flat_map(of).collect()
+fn refused(component: &Component) -> HashSet<u64> {
+    let all = component.metrics.values().flat_map(|metric| metric.series.values());
+    all.filter(|series| series.lost.iter().any(|lost| lost.given_up)).map(|series| series.id).collect()
 }
 
 impl Building {
@@ -258,19 +316,30 @@ impl Building {
         loader: &Loader,
         read: impl FnOnce(&[u8]) -> Result<T, Undecodable>,
     ) -> Result<Result<T, Damage>, StoreError> {
-        let frame = loader.store().read_frame(at);
-        if frame.as_ref().is_ok_and(|frame| frame.is_empty()) {
-            let (file, offset) = loader.store().locate(at);
-            return Ok(Err(Damage { file, offset, what: format!("frame {} was given up", at.number) }));
-        }
-        match frame.and_then(|frame| read(&frame).map_err(damaged(line, at))) {
+        self.told(line, at, loader, read_own(loader, line, at, read))
+    }
+
+    /// As `own`, of what was read.
+    fn told<T>(
+        &mut self,
+        line: &Line,
+        at: FrameRef,
+        loader: &Loader,
+        found: Own<T>,
+    ) -> Result<Result<T, Damage>, StoreError> {
+        match found {
+            Ok(Some(found)) => Ok(Ok(found)),
+            Ok(None) => {
+                let (file, offset) = loader.store().locate(at);
+                Ok(Err(Damage { file, offset, what: format!("frame {} was given up", at.number) }))
+            }
             Err(StoreError::Damaged { file, offset, what, .. }) if let Some(torn) = &mut self.torn => {
                 let damage = Damage { file, offset, what };
                 let kind = FrameKind::of(line.kind).map_err(damaged(line, at))?;
                 torn.lose(line, kind, (at, loader.store().frame_length(at)), damage.clone());
                 Ok(Err(damage))
             }
-            read => read.map(Ok),
+            Err(error) => Err(error),
         }
     }
 
@@ -290,10 +359,11 @@ impl Building {
         &mut self,
         line: &Line,
         at: FrameRef,
-        loader: &Loader,
+        reading: &Reading,
         trusted: bool,
         ids_from: Time,
     ) -> Result<(), StoreError> {
+        let loader = reading.loader;
         let bad = damaged(line, at);
         let kind = FrameKind::of(line.kind).map_err(&bad)?;
         match kind {
@@ -346,7 +416,7 @@ impl Building {
                 self.standing(series).take_run(Run { first_key, last_key, at }, whole);
             }
             FrameKind::SeriesPage => {
-                for record in self.own(line, at, loader, frames::read_series_page)?.unwrap_or_default() {
+                for record in self.told(line, at, loader, reading.page(line, at))?.unwrap_or_default() {
                     self.torn.iter_mut().for_each(|torn| torn.record(at.fold, &record));
                     self.standing(record.id).take_record(record);
                 }
@@ -357,8 +427,8 @@ impl Building {
 
     /// A series, as far as its frames say.
     fn standing(&mut self, id: u64) -> &mut Standing<SeriesRecord, Entry, Run> {
-        let series = self.series.entry(id).or_insert_with(|| SeriesBuilding::Frames(Standing::default()));
-        let SeriesBuilding::Frames(standing) = series else { unreachable!("it is not read from the index too") };
+        let series = self.series.entry(id).or_insert_with(|| Box::new(SeriesBuilding::Frames(Standing::default())));
+        let SeriesBuilding::Frames(standing) = &mut **series else { unreachable!("it is not read from the index too") };
         standing
     }
 
@@ -384,7 +454,10 @@ impl Building {
         let names: HashMap<MetricId, _> = self.component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
         let mut pages = BTreeSet::new();
         let mut index = IndexWriter::new(loader);
-        for (id, building) in std::mem::take(&mut self.series) {
+        // By id, which is nearly the order of labels: the map of series grows at its end then, and not all over.
+        let mut series: Vec<_> = std::mem::take(&mut self.series).into_iter().collect();
+        series.sort_unstable_by_key(|(id, _)| *id);
+        for (id, building) in series {
             // Series without a record, or of a metric that is gone, are of deleted metrics.
             let Some((mut record, root, runs)) = building.finish(settings, &names, &self.component) else { continue };
             let Some(name) = names.get(&record.metric) else {
@@ -418,7 +491,10 @@ impl Building {
                 Arc::make_mut(metric).stored_changes = changes;
             }
         }
-        index.pages(&self.component, &pages, &|_| None)?;
+        index.write()?;
+        if !pages.is_empty() {
+            loader.hold_publishing().insert(self.component.name.clone(), pages);
+        }
         self.component.position = folded;
         self.component.stored_catalog = self.component.catalog.len();
         self.component.stored_batches = self.component.batches.len();
@@ -460,7 +536,7 @@ fn read_pages(building: &mut BTreeMap<ComponentName, Building>, loader: &Loader)
         match pages::read(&value) {
             Ok(records) => {
                 for record in records {
-                    part.series.insert(record.0.id, SeriesBuilding::Indexed(record));
+                    part.series.insert(record.0.id, Box::new(SeriesBuilding::Indexed(record)));
                 }
             }
             Err(e) => failed = Some(e),

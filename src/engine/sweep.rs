@@ -290,7 +290,7 @@ impl Sweeping {
         let loader = self.shared.loader.clone();
         let stop = self.stop.clone();
         let stops = move || stop.load(Ordering::Relaxed);
-        let Some(marked) = Marked::now(&loader, &stops)? else { return Ok(None) };
+        let Some(marked) = Marked::now(&self.shared, &stops)? else { return Ok(None) };
         let least = marked.bytes.saturating_mul(INDEX_PER_BYTE).saturating_add(self.shared.settings.sweep_bytes_min);
         if before <= least && !asked {
             return Ok(Some(()));

@@ -3,7 +3,6 @@
 
 use super::pages;
 use crate::engine::codec::Writer;
-use crate::engine::history::Run;
 use crate::engine::state::Component;
 use crate::engine::tree::Entry;
 use crate::engine::tree::child::{Body, Child, Loader, Place, node_key, write_entries};
@@ -11,7 +10,7 @@ use crate::store::{IndexEntry, StoreError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Entries after which a batch is written: with nodes of 64 children some MiB.
+/// Entries after which a batch is written: with nodes of 64 children, or pages, some MiB.
 const ENTRIES_AT_ONCE: usize = 1_000;
 
 /// Entries that go into the index together. A node among them counts as stored only once they are written: from then
@@ -47,19 +46,19 @@ impl<'a> IndexWriter<'a> {
         Ok(Place::Node(id))
     }
 
-    /// Pages by their numbers, behind all nodes; see [`pages::write`].
-    pub fn pages<'r>(
-        &mut self,
-        component: &Component,
-        pages: &BTreeSet<u64>,
-        runs: &dyn Fn(u64) -> Option<&'r Vec<Run>>,
-    ) -> Result<(), StoreError> {
-        self.write()?;
-        pages::write(component, pages, runs, &mut self.entries);
-        self.write()
+    /// Pages by their numbers; all that the component is, is stored. One without series is removed.
+    pub fn pages(&mut self, component: &Component, numbers: &BTreeSet<u64>) -> Result<(), StoreError> {
+        for (page, series) in pages::of(component, numbers) {
+            self.entries.push(pages::entry(&component.name, page, &series));
+            if self.entries.len() >= ENTRIES_AT_ONCE {
+                self.write()?;
+            }
+        }
+        Ok(())
     }
 
-    fn write(&mut self) -> Result<(), StoreError> {
+    /// Writes what is left.
+    pub fn write(&mut self) -> Result<(), StoreError> {
         self.loader.store().write_index(std::mem::take(&mut self.entries))?;
         self.nodes.drain(..).for_each(|(node, place)| self.loader.stored(&node, place));
         Ok(())

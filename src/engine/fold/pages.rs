@@ -13,7 +13,7 @@ use crate::engine::codec::{Reader, Undecodable, Writer};
 use crate::engine::history::Run;
 use crate::engine::state::{Component, Series};
 use crate::engine::tree::Entry;
-use crate::engine::tree::child::{read_entry, write_entry};
+use crate::engine::tree::child::{Behind, read_entry, write_entry};
 use crate::store::IndexEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,52 +39,49 @@ pub fn component_of(key: &[u8]) -> Option<ComponentName> {
     ComponentName::parse(std::str::from_utf8(name).ok()?)
 }
 
+/// Whether a page, by its key, is among these that are behind.
+pub fn is_among(behind: &Behind, key: &[u8]) -> bool {
+    let number = key.last_chunk().map(|number| u64::from_be_bytes(*number));
+    component_of(key).and_then(|name| behind.get(&name)).zip(number).is_some_and(|(pages, n)| pages.contains(&n))
+}
+
 /// The number of the page that says something of a series.
 pub fn page_of(series: u64) -> u64 {
     series / SERIES_A_PAGE
 }
 
-/// Writes pages by their numbers; the roots of their series are stored. One without series is removed. `runs`: a series'
-/// runs where they are newer than the state's.
-pub fn write<'a>(
-    component: &Component,
-    numbers: &BTreeSet<u64>,
-    runs: &dyn Fn(u64) -> Option<&'a Vec<Run>>,
-    entries: &mut Vec<IndexEntry>,
-) {
-    if numbers.is_empty() {
-        return;
-    }
-    let mut pages: BTreeMap<u64, Vec<(MetricId, &Series)>> = numbers.iter().map(|n| (*n, Vec::new())).collect();
+/// The series of a component that these pages say something of, each with its metric, page by page.
+pub fn of<'a>(component: &'a Component, numbers: &BTreeSet<u64>) -> BTreeMap<u64, Vec<(MetricId, &'a Series)>> {
+    let mut pages: BTreeMap<u64, Vec<_>> = numbers.iter().map(|n| (*n, Vec::new())).collect();
     for metric in component.metrics.values() {
         for series in metric.series.values() {
-            // A series whose root is not stored yet is of a later fold, which will write the page again.
-            let stored = series.root.as_ref().is_none_or(|root| root.child.place().is_some());
-            if stored && let Some(page) = pages.get_mut(&page_of(series.id)) {
-                page.push((metric.id, series));
+            if let Some(page) = pages.get_mut(&page_of(series.id)) {
+                page.push((metric.id, &**series));
             }
         }
     }
-    for (page, series) in pages {
-        if series.is_empty() {
-            entries.push((key(&component.name, page), None));
-            continue;
-        }
-        let mut out = Writer::default();
-        out.byte(FORMAT);
-        out.unsigned(series.len() as u64);
-        for (metric, series) in series {
-            write_series_head(&mut out, metric, series);
-            out.byte(u8::from(series.root.is_some()));
-            if let Some(root) = &series.root {
-                write_entry(&mut out, root, root.child.place().expect("only series whose root is stored are here"));
-            }
-            let runs = runs(series.id).unwrap_or(&series.history.runs);
-            out.unsigned(runs.len() as u64);
-            runs.iter().for_each(|run| run.write(&mut out));
-        }
-        entries.push((key(&component.name, page), Some(out.0)));
+    pages
+}
+
+/// A page of these series, all of which are stored; without any it is removed.
+pub fn entry(component: &ComponentName, page: u64, series: &[(MetricId, &Series)]) -> IndexEntry {
+    let key = key(component, page);
+    if series.is_empty() {
+        return (key, None);
     }
+    let mut out = Writer::default();
+    out.byte(FORMAT);
+    out.unsigned(series.len() as u64);
+    for (metric, series) in series {
+        write_series_head(&mut out, *metric, series);
+        out.byte(u8::from(series.root.is_some()));
+        if let Some(root) = &series.root {
+            write_entry(&mut out, root, root.child.place().expect("all that a page tells of is stored"));
+        }
+        out.unsigned(series.history.runs.len() as u64);
+        series.history.runs.iter().for_each(|run| run.write(&mut out));
+    }
+    (key, Some(out.0))
 }
 
 /// A series of a page: its record, its root, its runs.

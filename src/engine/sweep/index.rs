@@ -1,21 +1,23 @@
-//! What of the index is still wanted: pages of series, and the nodes that they lead to. Nodes are written anew at every
-//! change, and some that a fold stored were replaced before it ended: nothing refers to these, and nobody tells.
+//! What of the index is still wanted: pages of series, and the nodes that they, and the trees in memory, lead to. Nodes
+//! are written anew at every change, and some that a fold stored were replaced before it ended: nothing refers to these,
+//! and nobody tells.
 //!
-//! The nodes that the pages lead to are marked at one moment. A state from then on refers to these, and to nodes that
+//! The nodes that they lead to are marked at one moment. A state from then on refers to these, and to nodes that
 //! were stored later, which have higher numbers: for a node that was replaced never comes back. So once nobody reads an
 //! older state any more, the rest can go.
 
 use crate::engine::codec::Reader;
+use crate::engine::committer::Shared;
 use crate::engine::fold::pages;
 use crate::engine::readers::Epoch;
 use crate::engine::tree::Entry;
-use crate::engine::tree::child::{Loader, Place, node_key, read_entries};
+use crate::engine::tree::child::{Place, node_key, read_entries};
 use crate::store::{Damage, StoreError};
 use std::collections::HashSet;
 
 /// Marked nodes.
 pub struct Marked {
-    /// What the pages lead to.
+    /// What pages and trees lead to.
     nodes: HashSet<u64>,
     /// Nodes from this on were stored later.
     later_from: u64,
@@ -27,14 +29,17 @@ pub struct Marked {
 
 impl Marked {
     /// Marks what is wanted now. No fold is published meanwhile. Costs reading all of it. None: `stops` said so.
-    pub fn now(loader: &Loader, stops: &dyn Fn() -> bool) -> Result<Option<Marked>, StoreError> {
-        let _still = loader.hold_publishing();
+    pub fn now(shared: &Shared, stops: &dyn Fn() -> bool) -> Result<Option<Marked>, StoreError> {
+        let loader = &shared.loader;
+        let behind = loader.hold_publishing();
         let epoch = loader.readers().end_epoch();
         let mut marked = Marked { nodes: HashSet::new(), later_from: loader.next_node(), epoch, bytes: 0 };
         let (mut waiting, mut failed) = (Vec::new(), None);
         loader.store().scan_index(pages::PREFIX, &mut |key, page| {
             marked.bytes += (key.len() + page.len()) as u64;
             match pages::read(&page) {
+                // What is behind leads to nodes that nobody reads.
+                Ok(_) if pages::is_among(&behind, key) => {}
                 Ok(records) => {
                     records.iter().filter_map(|record| record.1.as_ref()).for_each(|root| wait(root, &mut waiting))
                 }
@@ -44,6 +49,10 @@ impl Marked {
         if let Some(e) = failed {
             return Err(e.in_file("the index".to_string()));
         }
+        // No older than any that is read once the epoch is over.
+        let state = shared.state.load_full();
+        let series = state.values().flat_map(|c| c.metrics.values()).flat_map(|metric| metric.series.values());
+        series.filter_map(|series| series.root.as_ref()).for_each(|root| wait(root, &mut waiting));
         while let Some(id) = waiting.pop() {
             if stops() {
                 return Ok(None);
@@ -74,5 +83,7 @@ impl Marked {
 fn wait(entry: &Entry, waiting: &mut Vec<u64>) {
     if let Some(Place::Node(id)) = entry.child.place() {
         waiting.push(*id);
+    } else if let Some(children) = entry.child.fresh_children() {
+        children.iter().for_each(|child| wait(child, waiting));
     }
 }

@@ -1,6 +1,6 @@
 //! Changing a tree: the blocks that hold the changed keys, and the nodes above them, are made anew.
 
-use super::child::{Body, Child, Loader};
+use super::child::{Body, Child, Loader, unpack_inline};
 use super::children::Children;
 use super::growing::{Before, Grown, PIECES_A_BLOCK};
 use super::{Entry, Extent};
@@ -156,11 +156,15 @@ impl Apply<'_> {
             entries.extend(self.new_leaves(changes));
             return Ok(entries);
         }
-        if appended
-            && let (Changes::Set(points), Some(sum)) = (changes.changes, &entry.sum)
-            && let Some(before) = self.loader.before(&entry.child)?
-        {
-            return Ok(self.extended(entry, sum, &before, points, changes));
+        if appended && let (Changes::Set(points), Some(sum)) = (changes.changes, &entry.sum) {
+            if self.is_short(sum.count as usize + changes.len())
+                && let Some(before) = entry.child.packed_bytes()
+            {
+                return Ok(vec![self.extended_packed(entry, sum, &before, points, changes)?]);
+            }
+            if let Some(before) = self.loader.before(&entry.child)? {
+                return Ok(self.extended(entry, sum, &before, points, changes));
+            }
         }
         match self.loader.load(&entry.child)? {
             Body::Leaf(leaf) => {
@@ -251,6 +255,36 @@ impl Apply<'_> {
         }
     }
 
+    /// Whether a leaf of so many points is kept packed, in memory and in its series' record.
+    fn is_short(&self, points: usize) -> bool {
+        points <= self.settings.page_points_max
+    }
+
+    /// A short leaf that points follow, and that is still short then.
+    fn extended_packed(
+        &mut self,
+        entry: &Entry,
+        sum: &Aggregate,
+        before: &[u8],
+        points: &Columns,
+        changes: Part<'_>,
+    ) -> Result<Entry, StoreError> {
+        let mut all = unpack_inline(before)?;
+        all.reserve(changes.len());
+        all.extend_as(points, changes.from..changes.to, self.revision);
+        let more = summed(self.kind, points, changes.from..changes.to, self.periods);
+        let child = Child::packed(&all);
+        self.bytes_added += changes.len() * size_of::<i64>();
+        let extent = entry.extent.union(&self.extent_of(changes));
+        Ok(Entry { extent, sum: more.map_or(Some(*sum), |more| Some(self.then(sum, &more))), child })
+    }
+
+    fn then(&self, sum: &Aggregate, more: &Aggregate) -> Aggregate {
+        let total = sum.then(self.kind, more);
+        let high = if planted::is(Bug::ForgetHighestPrefix) { sum.high } else { total.high };
+        Aggregate { high, ..total }
+    }
+
     /// A leaf that points follow: what it came to is not added up again, and most of it not copied.
     fn extended(
         &mut self,
@@ -264,10 +298,7 @@ impl Apply<'_> {
         let (here, after) = changes.split_at(room);
         let mut entries = Vec::new();
         if let Some(more) = summed(self.kind, points, here.from..here.to, self.periods) {
-            let mut total = sum.then(self.kind, &more);
-            if planted::is(Bug::ForgetHighestPrefix) {
-                total.high = sum.high;
-            }
+            let total = self.then(sum, &more);
             let piece = self.settings.block_points_max / PIECES_A_BLOCK;
             let (bytes, child) = match before.with(points, here.from..here.to, self.revision, piece) {
                 Grown::Leaf(leaf) => (leaf.bytes(), Child::fresh(Body::Leaf(Arc::new(leaf)))),
@@ -338,7 +369,11 @@ impl Apply<'_> {
 
     fn leaf(&self, extent: Extent, points: Columns) -> Entry {
         let sum = summed(self.kind, &points, 0..points.len(), self.periods);
-        Entry { extent, sum, child: Child::fresh(Body::Leaf(Arc::new(Leaf::new(points)))) }
+        let child = match self.is_short(points.len()) {
+            true => Child::packed(&points),
+            false => Child::fresh(Body::Leaf(Arc::new(Leaf::new(points)))),
+        };
+        Entry { extent, sum, child }
     }
 }
 

@@ -7,12 +7,13 @@ use super::Entry;
 use super::children::Children;
 use super::growing::{Before, Growing};
 use super::summary::{read_summary, write_summary};
-use crate::engine::block::{self, Leaf};
+use crate::domain::name::ComponentName;
+use crate::engine::block::{self, Columns, Leaf};
 use crate::engine::codec::{Reader, Undecodable, Writer};
 use crate::engine::readers::Readers;
 use crate::store::{FrameRef, Store, StoreError};
 use arc_swap::ArcSwapOption;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
@@ -40,6 +41,9 @@ pub enum Body {
 #[derive(Debug)]
 enum InMemory {
     Body(Body),
+    /// A leaf of a few points, packed: a fifth of what it takes in columns, and of very many series most are one such leaf.
+    /// Whoever asks for it unpacks it.
+    Packed(Arc<[u8]>),
     /// A leaf in pieces: in one piece from when it is first asked for.
     Growing(Arc<Growing>),
 }
@@ -67,6 +71,11 @@ impl Child {
         Child::not_stored(InMemory::Body(body))
     }
 
+    /// A leaf, packed. Not stored yet.
+    pub fn packed(points: &Columns) -> Arc<Child> {
+        Child::not_stored(InMemory::Packed(block::pack(points).into()))
+    }
+
     /// A leaf in pieces. Not stored yet.
     pub fn growing(pieces: Growing) -> Arc<Child> {
         Child::not_stored(InMemory::Growing(Arc::new(pieces)))
@@ -90,11 +99,32 @@ impl Child {
         self.place.get()
     }
 
-    /// Its content where it is in memory. Cost: where it is in pieces, that of copying its points, once.
+    /// Its children, where it is a node that is not stored yet.
+    pub fn fresh_children(&self) -> Option<Arc<Children>> {
+        match (self.place(), &**self.body.load().as_ref()?) {
+            (None, InMemory::Body(Body::Node(children))) => Some(children.clone()),
+            _ => None,
+        }
+    }
+
+    /// Its bytes where it is kept packed in memory, stored or not.
+    pub fn packed_bytes(&self) -> Option<Arc<[u8]>> {
+        match (self.place(), self.body.load().as_deref()) {
+            (Some(Place::Inline(bytes)), _) | (_, Some(InMemory::Packed(bytes))) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
+    /// Its content where it is in memory. Cost: where it is packed, that of unpacking it; where it is in pieces, that of
+    /// copying its points, once.
     pub fn in_memory(&self) -> Option<Body> {
         let held = self.body.load();
         match &**held.as_ref()? {
             InMemory::Body(body) => Some(body.clone()),
+            InMemory::Packed(bytes) => {
+                let columns = block::unpack(bytes).expect("it was packed here");
+                Some(Body::Leaf(Arc::new(Leaf::new(columns))))
+            }
             InMemory::Growing(pieces) => {
                 let body = Body::Leaf(Arc::new(pieces.whole()));
                 // Not where somebody else has put them together meanwhile, and a fold stored it.
@@ -108,6 +138,10 @@ impl Child {
 /// Decoded children that may be let go of, oldest first, with their bytes, and the sum of these.
 type Held = (VecDeque<(Weak<Child>, usize)>, usize);
 
+/// Numbers of the index's pages of series, by component, that are not what the folds come to: they are written when the
+/// store is closed, and wanted by nobody before.
+pub type Behind = BTreeMap<ComponentName, BTreeSet<u64>>;
+
 /// Reads children, and keeps what it read for a while.
 pub struct Loader {
     store: Arc<dyn Store>,
@@ -116,7 +150,7 @@ pub struct Loader {
     reads: AtomicU64,
     next_node: AtomicU64,
     /// Held while a fold becomes part of the store and the index follows.
-    publishing: Mutex<()>,
+    publishing: Mutex<Behind>,
     readers: Arc<Readers>,
 }
 
@@ -125,6 +159,11 @@ pub fn node_key(id: u64) -> Vec<u8> {
     let mut key = vec![b'N'];
     key.extend_from_slice(&id.to_be_bytes());
     key
+}
+
+/// The points of a series' record.
+pub fn unpack_inline(bytes: &[u8]) -> Result<Columns, StoreError> {
+    block::unpack(bytes).map_err(|e| damaged("a series' record", e))
 }
 
 fn damaged(what: &str, undecodable: Undecodable) -> StoreError {
@@ -140,7 +179,7 @@ impl Loader {
             queue: Mutex::new((VecDeque::new(), 0)),
             reads: AtomicU64::new(0),
             next_node: AtomicU64::new(1),
-            publishing: Mutex::new(()),
+            publishing: Mutex::default(),
             readers: Arc::default(),
         }
     }
@@ -160,8 +199,8 @@ impl Loader {
         self.reads.load(Ordering::Relaxed)
     }
 
-    /// While this is held, folds and index are of one moment: no fold is published.
-    pub fn hold_publishing(&self) -> MutexGuard<'_, ()> {
+    /// While this is held, folds and index are of one moment, but for these pages: no fold is published.
+    pub fn hold_publishing(&self) -> MutexGuard<'_, Behind> {
         self.publishing.lock().expect("publishing a fold does not panic")
     }
 
@@ -213,10 +252,7 @@ impl Loader {
                     .map_err(|e| damaged(&format!("block {} of the fold that ends at {}", at.number, at.fold.0), e))?;
                 Ok(Body::Leaf(Arc::new(Leaf::new(columns))))
             }
-            Place::Inline(bytes) => {
-                let columns = block::unpack(bytes).map_err(|e| damaged("a series' record", e))?;
-                Ok(Body::Leaf(Arc::new(Leaf::new(columns))))
-            }
+            Place::Inline(bytes) => Ok(Body::Leaf(Arc::new(Leaf::new(unpack_inline(bytes)?)))),
             Place::Node(id) => {
                 let what = format!("node {id} of the index");
                 let bytes = self.store.read_index(&node_key(*id))?;
@@ -235,6 +271,7 @@ impl Loader {
         if inline {
             child.body.store(None);
         } else if let Some(body) = child.in_memory() {
+            child.body.store(Some(Arc::new(InMemory::Body(body.clone()))));
             self.hold(child, body.bytes());
         }
     }

@@ -31,7 +31,9 @@ struct Made {
 
 impl Made {
     fn new(block_points_max: usize, node_children_max: usize) -> Made {
-        let settings = Settings { block_points_max, node_children_max, ..Settings::default() };
+        // As the engine wants it: what is kept packed is shorter than a block.
+        let page_points_max = Settings::default().page_points_max.min(block_points_max / 2);
+        let settings = Settings { block_points_max, node_children_max, page_points_max, ..Settings::default() };
         let loader = Loader::new(Arc::new(MemoryStore::new()), 1 << 30);
         Made { settings, loader, history: History::default(), root: None, revision: 0 }
     }

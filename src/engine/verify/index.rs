@@ -1,18 +1,22 @@
 //! The index against the files: what it says of every series, its tree down to the blocks, and its past, is what the
-//! directories of the fold files come to without it.
+//! directories of the fold files come to without it. Where its pages are behind, as most are while the store is open, it
+//! is what is said in memory that is held to the files.
 
 use super::series::leaves;
 use super::{Go, Touches, Verifying};
 use crate::domain::name::ComponentName;
+use crate::engine::fold::frames::SeriesRecord;
 use crate::engine::fold::pages::{self, PageRecord};
 use crate::engine::open::{Rebuilt, rebuild};
+use crate::engine::state::Component;
 use crate::engine::tree::Entry;
 use crate::store::StoreError;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow::Continue;
 
 /// The name of what is looked at, where it is no file.
 const INDEX: &str = "the index";
+const MEMORY: &str = "what is in memory";
 
 impl Verifying<'_> {
     /// The whole index. No fold is published while its pages and the directories are read.
@@ -23,16 +27,20 @@ impl Verifying<'_> {
         }
         let loader = self.shared.loader.clone();
         let (mut lines, mut values) = (Vec::new(), Vec::new());
-        let read = {
-            let _still = loader.hold_publishing();
+        let (behind, read) = {
+            let behind = loader.hold_publishing();
             let lines_read = loader.store().read_lines(&mut |line, at| lines.push((line, at)));
-            lines_read.and(loader.store().scan_index(pages::PREFIX, &mut |key, value| {
-                values.push((key.to_vec(), value));
-            }))
+            let read = lines_read.and(loader.store().scan_index(pages::PREFIX, &mut |key, value| {
+                if !pages::is_among(&behind, key) {
+                    values.push((key.to_vec(), value));
+                }
+            }));
+            (behind.clone(), read.map(|()| self.state()))
         };
-        if let Err(error) = read {
-            return self.damage(error, None);
-        }
+        let state = match read {
+            Ok(state) => state,
+            Err(error) => return self.damage(error, None),
+        };
         let mut found: BTreeMap<ComponentName, BTreeMap<u64, PageRecord>> = BTreeMap::new();
         for (key, value) in values {
             match (pages::component_of(&key), pages::read(&value)) {
@@ -50,13 +58,21 @@ impl Verifying<'_> {
             let in_index = found.remove(&name).unwrap_or_default();
             // What cannot be read is told of with the folds.
             if !rebuilt.damaged {
-                self.compare(&name, &rebuilt, in_index)?;
+                let (behind, now) = (behind.get(&name), state.get(&name).map(|now| &**now));
+                self.compare(&name, &rebuilt, in_index, (behind, now))?;
             }
         }
         Continue(())
     }
 
-    fn compare(&mut self, name: &ComponentName, rebuilt: &Rebuilt, mut found: BTreeMap<u64, PageRecord>) -> Go {
+    /// `now`: as it was in memory when nothing was published, pages being behind.
+    fn compare(
+        &mut self,
+        name: &ComponentName,
+        rebuilt: &Rebuilt,
+        mut found: BTreeMap<u64, PageRecord>,
+        (behind, now): (Option<&BTreeSet<u64>>, Option<&Component>),
+    ) -> Go {
         if let Some(what) = self.beside(name, rebuilt) {
             self.wrong("the folds", Some(Touches::component(name)), what)?;
         }
@@ -65,8 +81,16 @@ impl Verifying<'_> {
         for (id, expected) in &rebuilt.series {
             let Some(metric) = of(expected) else { continue };
             let touches = Touches::series(name, metric.definition(), &expected.0.labels);
-            let what = match found.remove(id) {
-                None => Some("it is not in the index".to_string()),
+            let in_memory = behind.is_some_and(|pages| pages.contains(&pages::page_of(*id)));
+            let (place, record) = match in_memory {
+                false => (INDEX, found.remove(id)),
+                true => match now.and_then(|now| remembered(now, expected, rebuilt.component.revision)) {
+                    None => continue,
+                    Some(record) => (MEMORY, record),
+                },
+            };
+            let what = match record {
+                None => Some(format!("it is not in {place}")),
                 Some(record) => match self.differs(expected, &record) {
                     Ok(what) => what.map(str::to_string),
                     Err(error) => {
@@ -76,7 +100,7 @@ impl Verifying<'_> {
                 },
             };
             if let Some(what) = what {
-                self.wrong(INDEX, Some(touches), what)?;
+                self.wrong(place, Some(touches), what)?;
             }
         }
         // Series of metrics that are deleted stay until their page is written again.
@@ -108,10 +132,10 @@ impl Verifying<'_> {
             && record.labels == found_record.labels
             && record.openings == found_record.openings;
         if !head {
-            return Ok(Some("its metric, labels or openings in the index are not those in the folds"));
+            return Ok(Some("its metric, labels or openings are not those in the folds"));
         }
         if runs != found_runs {
-            return Ok(Some("its past in the index is not that in the folds"));
+            return Ok(Some("its past is not that in the folds"));
         }
         let blocks = |root: &Option<Entry>| {
             let mut blocks = Vec::new();
@@ -123,9 +147,27 @@ impl Verifying<'_> {
             one.extent == other.extent && one.sum == other.sum && one.child.place() == other.child.place()
         };
         if expected.len() != found.len() || !expected.iter().zip(&found).all(same) {
-            return Ok(Some("its blocks in the index, or what is said of them, are not those in the folds"));
+            return Ok(Some("its blocks, or what is said of them, are not those in the folds"));
         }
         let whole = |root: &Option<Entry>| root.as_ref().map(|root| (root.extent, root.sum));
-        Ok((whole(root) != whole(found_root)).then_some("its root in the index is not that of its blocks in the folds"))
+        Ok((whole(root) != whole(found_root)).then_some("its root is not that of its blocks in the folds"))
     }
+}
+
+/// What is in memory of a series that the folds, through a revision, hold. None: it has changed since; inside, it is not
+/// there.
+fn remembered(now: &Component, expected: &PageRecord, revision: i64) -> Option<Option<PageRecord>> {
+    let (record, ..) = expected;
+    let metric = now.metrics.values().find(|metric| metric.id == record.metric)?;
+    let Some(series) = metric.series.get(&record.labels).filter(|series| series.id == record.id) else {
+        return Some(None);
+    };
+    let stands = series.root.as_ref().is_none_or(|root| root.child.place().is_some())
+        && series.history.recent.is_empty()
+        && series.openings.last().is_none_or(|(since, _)| *since <= revision);
+    stands.then(|| {
+        let (labels, openings, lost) = (series.labels.clone(), series.openings.clone(), series.lost.clone());
+        let record = SeriesRecord { metric: metric.id, id: series.id, labels, openings, lost, inline: None };
+        Some((record, series.root.clone(), series.history.runs.clone()))
+    })
 }

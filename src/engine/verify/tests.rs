@@ -9,6 +9,7 @@ use crate::engine::Settings;
 use crate::engine::batch::{Batch, Change, Column, Columns, Mode, Origin, Retraction, SeriesWrite};
 use crate::engine::codec::{Reader, Writer};
 use crate::engine::fold::frames::{self, FrameKind};
+use crate::engine::state::{Metric, Series};
 use crate::engine::tree::Entry;
 use crate::engine::tree::child::{read_entries, write_entries};
 use crate::engine::tree::summary::write_summary;
@@ -53,9 +54,7 @@ async fn points(engine: &Engine, times: impl Iterator<Item = i64>, value: i64) {
     write(engine, Change::Points { mode: Mode::Set, series: vec![write_of] }).await;
 }
 
-/// A store of one series of 60 points, some corrected and some taken back, folded twice: blocks, nodes, runs.
-async fn made() -> (MemoryStore, Engine) {
-    let store = MemoryStore::new();
+fn opened(store: &MemoryStore) -> Engine {
     let settings = Settings {
         block_points_max: 4,
         tail_points_min: 2,
@@ -65,7 +64,22 @@ async fn made() -> (MemoryStore, Engine) {
         ..Settings::default()
     };
     let clock = Arc::new(ManualClock::at(Time(1_000)));
-    let engine = Engine::open(Arc::new(store.clone()), clock, settings).expect("it opens");
+    Engine::open(Arc::new(store.clone()), clock, settings).expect("it opens")
+}
+
+/// The same, closed and opened again: its index has pages, and none is behind.
+async fn made_and_closed() -> (MemoryStore, Engine) {
+    let (store, engine) = made().await;
+    engine.close().await.expect("closed");
+    let store = store.reopen();
+    let engine = opened(&store);
+    (store, engine)
+}
+
+/// A store of one series of 60 points, some corrected and some taken back, folded twice: blocks, nodes, runs.
+async fn made() -> (MemoryStore, Engine) {
+    let store = MemoryStore::new();
+    let engine = opened(&store);
     write(&engine, Change::Create(Box::new(definition()))).await;
     points(&engine, 0..60, 5).await;
     engine.fold().await.expect("folded");
@@ -110,7 +124,7 @@ const NODES: [Case; 5] = [
 #[tokio::test]
 async fn a_wrong_node_is_found_though_its_checksum_is_right() {
     for case in NODES {
-        let (store, engine) = made().await;
+        let (store, engine) = made_and_closed().await;
         assert_eq!(engine.verify().await.findings, [], "before {}", case.name);
         let mut nodes = Vec::new();
         store.scan_index(b"N", &mut |key, value| nodes.push((key.to_vec(), value))).expect("scanned");
@@ -136,13 +150,45 @@ async fn a_wrong_node_is_found_though_its_checksum_is_right() {
 
 #[tokio::test]
 async fn a_page_of_another_past_or_series_is_found() {
-    let (store, engine) = made().await;
+    let (store, engine) = made_and_closed().await;
     let mut page = None;
     store.scan_index(b"S", &mut |key, value| page = Some((key.to_vec(), value))).expect("scanned");
     let (key, _) = page.expect("a page");
     store.write_index(vec![(key, None)]).expect("written");
     let findings = engine.verify().await.findings;
     assert!(findings.iter().any(|f| f.what == "it is not in the index"), "{findings:#?}");
+}
+
+/// While pages are behind it is what is in memory that is held to the folds.
+#[tokio::test]
+async fn a_series_that_is_other_in_memory_than_in_the_folds_is_found() {
+    type Wrong = fn(&mut Metric, &Labels);
+    let cases: [(Wrong, &str); 3] = [
+        (|metric, labels| _ = metric.series.remove(labels), "it is not in what is in memory"),
+        (|metric, labels| with(metric, labels, |series| _ = series.history.runs.pop()), "its past is not"),
+        (
+            |metric, labels| {
+                with(metric, labels, |series| series.root.as_mut().expect("points").extent.last_key.0 += 1)
+            },
+            "its root is not",
+        ),
+    ];
+    for (wrong, what) in cases {
+        let (_store, engine) = made().await;
+        assert_eq!(engine.verify().await.findings, [], "before {what}");
+        let mut state = State::clone(&engine.shared.state.load());
+        let component = state.get_mut(&definition().name.component()).map(Arc::make_mut).expect("it is there");
+        let metric = component.metrics.get_mut(&definition().name).map(Arc::make_mut).expect("it is there");
+        wrong(metric, &vec!["email".into()].into());
+        engine.shared.state.store(Arc::new(state));
+        let findings = engine.verify().await.findings;
+        let named = |f: &Finding| f.file == "what is in memory" && f.what.contains(what) && f.touches.is_some();
+        assert!(findings.iter().any(named), "{what}: {findings:#?}");
+    }
+}
+
+fn with(metric: &mut Metric, labels: &Labels, change: impl FnOnce(&mut Series)) {
+    change(metric.series.get_mut(labels).map(Arc::make_mut).expect("it is there"));
 }
 
 #[tokio::test]
