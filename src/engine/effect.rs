@@ -192,7 +192,7 @@ fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnc
 }
 
 /// What a series of a batch counts as in the memtable beside its points, in bytes: it is noted as changed, a fold writes its
-/// record, and until then opening replays it, at some 2 us. So very many series that get a point each are folded before
+/// record, and until then opening replays it, at some 3 us. So very many series that get a point each are folded before
 /// their replay takes many seconds.
 const DEED_BYTES: usize = 256;
 

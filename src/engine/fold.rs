@@ -188,8 +188,8 @@ impl Fold {
         Ok(done)
     }
 
-    /// What changed, in order: series that are asked for together lie together. Cost: some 50 ns for each series of these
-    /// components; to hold what is asked for here would take more memory than that is worth.
+    /// What changed, in order: series that are asked for together lie together. Cost: a look at each series of these
+    /// components, changed or not; to note where each is that changed would take some 50 bytes of memory.
     fn touched(&self) -> Vec<Touched<'_>> {
         let there = |(name, ids): (&_, &HashSet<u64>)| {
             let component = &**self.state.get(name)?;

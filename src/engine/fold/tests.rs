@@ -103,7 +103,7 @@ async fn a_push_puts_no_block_together() {
     }
 }
 
-/// What very many series take that get a point now and then: a short one is held packed, in a tenth of the bytes of its
+/// What very many series take that get a point now and then: a short one is held packed, in an eighth of the bytes of its
 /// columns, before it is stored, while it is changed, and after.
 #[tokio::test]
 async fn a_short_series_is_held_packed() {

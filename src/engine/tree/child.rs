@@ -41,7 +41,7 @@ pub enum Body {
 #[derive(Debug)]
 enum InMemory {
     Body(Body),
-    /// A leaf of a few points, packed: a fifth of what it takes in columns, and of very many series most are one such leaf.
+    /// A leaf of a few points, packed: an eighth of what it takes in columns, and of very many series most are one such leaf.
     /// Whoever asks for it unpacks it.
     Packed(Arc<[u8]>),
     /// A leaf in pieces: in one piece from when it is first asked for.
