@@ -231,19 +231,23 @@ impl Column {
 
     fn extend_evenly(&mut self, part: &Column) {
         let (Column::Even { count: more, .. }, Some(next)) = (part, part.get(0)) else { return };
-        // The first two say whether all go on evenly.
-        self.push(next);
-        let Some(second) = part.get(1) else { return };
-        self.push(second);
-        match self {
-            Column::Even { step, count, .. } if second.checked_sub(next) == Some(*step) => *count += more - 2,
-            Column::Even { .. } => {
-                let mut all = self.listed(more - 2);
-                all.extend(part.iter().skip(2));
-                *self = Column::Each(all);
+        let even = match self {
+            Column::Each(numbers) => return numbers.extend(part.iter()),
+            Column::Even { count: 0, .. } => Some(part.clone()),
+            Column::Even { .. } if !self.is_followed_evenly(part) => None,
+            Column::Even { first, count: 1, .. } => {
+                next.checked_sub(*first).map(|step| Column::Even { first: *first, step, count: 1 + more })
             }
-            Column::Each(numbers) => numbers.extend(part.iter().skip(2)),
-        }
+            Column::Even { first, step, count } => {
+                Some(Column::Even { first: *first, step: *step, count: *count + more })
+            }
+        };
+        *self = even.unwrap_or_else(|| {
+            // Room for all of it at once, so that it takes no more memory than its numbers do.
+            let mut numbers = self.listed(*more);
+            numbers.extend(part.iter());
+            Column::Each(numbers)
+        });
     }
 
     /// Its numbers one by one, with room for more.
@@ -314,6 +318,17 @@ mod tests {
             };
             stretches.iter().flat_map(one).collect()
         })
+    }
+
+    /// An even column that turns into a list makes room for what is added at once, and not for twice as much.
+    #[test]
+    fn a_column_that_turns_uneven_takes_no_more_than_its_numbers() {
+        for (count, more) in (0..20).flat_map(|count| (0..20).map(move |more| (count, more))) {
+            let mut column = Column::of(0, count);
+            column.extend(&Column::of(5, more), 0..more);
+            let is_even = count == 0 || more == 0 || count == 1 && more == 1;
+            assert_eq!(column.bytes(), if is_even { 0 } else { 8 * (count + more) }, "{more} after {count}");
+        }
     }
 
     proptest! {
