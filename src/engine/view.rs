@@ -340,6 +340,15 @@ impl SeriesView {
         self.walk().span(self.root(), interval)
     }
 
+    /// Blocks that were changed since the view's revision and that an answer about the interval makes as they were: what
+    /// the past costs, some 0.1 ms each. `max + 1` where there are more than `max`. Cost: reads the nodes above them.
+    pub fn changed(&self, interval: Interval, max: usize) -> Result<usize, StoreError> {
+        match self.reading.revision {
+            None => Ok(0),
+            Some(_) => self.walk().changed(self.root(), interval, max),
+        }
+    }
+
     /// The last point before `t`. O(log n).
     pub fn last_before(&self, t: Time) -> Result<Option<Point>, StoreError> {
         self.walk().last_before(self.root(), t)

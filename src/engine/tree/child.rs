@@ -9,6 +9,7 @@ use super::growing::{Before, Growing};
 use super::summary::{read_summary, write_summary};
 use crate::engine::block::{self, Leaf};
 use crate::engine::codec::{Reader, Undecodable, Writer};
+use crate::engine::history::HeldRuns;
 use crate::engine::readers::Readers;
 use crate::store::{FrameRef, Store, StoreError};
 use arc_swap::ArcSwapOption;
@@ -118,6 +119,7 @@ pub struct Loader {
     /// Held while a fold becomes part of the store and the index follows.
     publishing: Mutex<()>,
     readers: Arc<Readers>,
+    runs: HeldRuns,
 }
 
 /// The index's key of a node.
@@ -142,12 +144,18 @@ impl Loader {
             next_node: AtomicU64::new(1),
             publishing: Mutex::new(()),
             readers: Arc::default(),
+            runs: HeldRuns::default(),
         }
     }
 
     /// The store it reads from.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Runs of replaced versions that were read a short while ago.
+    pub fn runs(&self) -> &HeldRuns {
+        &self.runs
     }
 
     /// Who may still read what is let go of.
@@ -203,6 +211,17 @@ impl Loader {
             Body::Leaf(leaf) => Some(Before::Leaf(leaf)),
             Body::Node(_) => None,
         })
+    }
+
+    /// The children of a node; None: it is a leaf, which is not read for this. Cost as `load`, of a node.
+    pub fn node(&self, child: &Arc<Child>) -> Result<Option<Arc<Children>>, StoreError> {
+        match child.place() {
+            Some(Place::Block(_) | Place::Inline(_)) => Ok(None),
+            Some(Place::Node(_)) | None => Ok(match self.load(child)? {
+                Body::Node(children) => Some(children),
+                Body::Leaf(_) => None,
+            }),
+        }
     }
 
     /// What is stored at a place, whatever is in memory of it. Cost: a read and the unpacking.

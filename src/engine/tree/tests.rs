@@ -344,6 +344,40 @@ proptest! {
     }
 }
 
+proptest! {
+    /// What the past costs: the blocks of the interval with something later than the revision and something that is not,
+    /// by a look at each of them; beyond the bound it is not said how many more.
+    #[test]
+    fn the_blocks_that_were_changed_since_are_counted(
+        batches in batches(), from in -2i64..402, length in 0i64..300, max in 0usize..60,
+    ) {
+        let mut made = Made::new(8, 3);
+        let mut model = BTreeMap::new();
+        for (changes, _) in batches.iter().flat_map(|batch| changes(batch, &mut model)) {
+            made.apply(&changes);
+        }
+        let interval = Interval::new(Time(from), Time(from + length));
+        let mut extents = Vec::new();
+        made.root.iter().for_each(|root| extents_of_blocks(root, &mut extents));
+        for revision in 0..=made.revision {
+            let is_changed = |extent: &Extent| {
+                let is_asked = extent.first_key < interval.end && interval.start <= extent.last_key;
+                is_asked && (extent.lowest_revision..extent.highest_revision).contains(&revision)
+            };
+            let expected = extents.iter().filter(|extent| is_changed(extent)).count().min(max + 1);
+            let counted = made.walk(Some(revision), &[], |walk| walk.changed(made.root.as_ref(), interval, max));
+            prop_assert_eq!(counted.expect("it is in memory"), expected, "as of {}", revision);
+        }
+    }
+}
+
+fn extents_of_blocks(entry: &Entry, extents: &mut Vec<Extent>) {
+    match &entry.child.in_memory().expect("nothing is stored") {
+        Body::Leaf(_) => extents.push(entry.extent),
+        Body::Node(children) => children.iter().for_each(|child| extents_of_blocks(child, extents)),
+    }
+}
+
 /// An entry's extent and sum are its children's; keys of neighbours do not overlap.
 fn check(entry: &Entry) -> Result<(), TestCaseError> {
     let body = entry.child.in_memory().expect("nothing is stored");
