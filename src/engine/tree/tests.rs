@@ -148,10 +148,12 @@ fn shown(made: &Made, from: i64, to: i64, takes: bool, ends_at: usize) -> Shown 
 #[test]
 fn of_a_long_interval_its_ends_alone_are_looked_at_point_by_point() {
     // Three levels, of blocks that are no multiple of a chunk.
-    let mut made = Made::new(300, 4);
+    let mut made = Made::new(600, 4);
     made.apply(&set(0..5_000));
-    let edges =
-        [0, 1, 63, 64, 65, 127, 128, 299, 300, 301, 363, 364, 365, 599, 600, 2_400, 2_401, 4_700, 4_936, 4_999, 5_000];
+    let edges = [
+        0, 1, 255, 256, 257, 511, 512, 599, 600, 601, 855, 856, 857, 1_199, 1_200, 2_400, 2_401, 4_700, 4_936, 4_999,
+        5_000,
+    ];
     for from in edges {
         for to in edges {
             let expected: Vec<i64> = (from..to).collect();
@@ -159,9 +161,9 @@ fn of_a_long_interval_its_ends_alone_are_looked_at_point_by_point() {
             assert_eq!(all.points, expected, "{from} to {to}");
             let some = shown(&made, from, to, true, usize::MAX);
             assert_eq!(some.sum, expected.iter().map(|t| i128::from(*t)).sum::<i128>(), "{from} to {to}");
-            assert!(some.points.len() <= 2 * 64, "{} points of {from} to {to}", some.points.len());
+            assert!(some.points.len() <= 2 * 256, "{} points of {from} to {to}", some.points.len());
             // Within a block chunks, above it at most the children of two nodes a level.
-            assert!(some.stretches <= 2 * 300 / 64 + 2 * 4 * 3, "{} stretches of {from} to {to}", some.stretches);
+            assert!(some.stretches <= 2 * 600 / 256 + 2 * 4 * 3, "{} stretches of {from} to {to}", some.stretches);
             let first = shown(&made, from, to, false, 70);
             assert_eq!(first.points, expected[..expected.len().min(70)], "it ends where it is told to");
         }

@@ -1,7 +1,7 @@
 //! Walking a tree in order of time, at a revision, opening only what its aggregates do not answer. What rests on lost
 //! keys is refused here: nothing else walks a tree for an answer.
 
-use super::child::{Body, Loader};
+use super::child::{Body, Child, Loader};
 use super::{Entry, Extent};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::calendar::Calendar;
@@ -43,6 +43,10 @@ pub trait Past {
     fn get(&self, entry: &Entry) -> Option<Arc<Leaf>>;
     /// It was this.
     fn put(&self, entry: &Entry, leaf: &Arc<Leaf>);
+    /// Whether a child's content may be asked for: an attempt asks for what is in memory only, and not for much of it.
+    fn allows(&self, _: &Child) -> bool {
+        true
+    }
 }
 
 impl Walk<'_> {
@@ -70,7 +74,7 @@ impl Walk<'_> {
                 return go_on;
             }
         }
-        match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
+        match self.load(entry)? {
             Body::Node(entries) => {
                 for child in entries.reaching(interval.start).take_while(|e| e.extent.first_key < interval.end) {
                     if self.walk(child, interval, visitor)?.is_break() {
@@ -82,6 +86,13 @@ impl Walk<'_> {
             Body::Leaf(leaf) if as_it_is => Ok(self.walk_leaf(&leaf, interval, visitor)),
             Body::Leaf(leaf) => Ok(self.walk_leaf(&*self.past_of(entry, &leaf)?, interval, visitor)),
         }
+    }
+
+    fn load(&self, entry: &Entry) -> Result<Body, StoreError> {
+        if !self.past.allows(&entry.child) {
+            return Err(StoreError::Deferred);
+        }
+        self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))
     }
 
     /// Time of the nearest point on a side of a time under `entry`. Opens only what holds it; adds nothing up.
@@ -102,7 +113,7 @@ impl Walk<'_> {
                 _ => return Ok(None),
             }
         }
-        match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
+        match self.load(entry)? {
             Body::Leaf(leaf) if as_it_is => Ok(side.nearest_of(&leaf.columns)),
             Body::Leaf(leaf) => Ok(side.nearest_of(&self.past_of(entry, &leaf)?.columns)),
             Body::Node(entries) => {
@@ -329,7 +340,8 @@ impl Visitor for Noting<'_> {
             true => {
                 let last = range.end.checked_sub(1);
                 let flow = self.visitor.points(leaf, range);
-                self.ended_at = last.filter(|_| flow.is_break()).map(|last| leaf.columns.time(last));
+                let ended_at = || self.visitor.ended_at().or(last.map(|last| leaf.columns.time(last)));
+                self.ended_at = flow.is_break().then(ended_at).flatten();
                 flow
             }
             false => leaf.columns.points(range).try_for_each(|point| self.point(&point)),

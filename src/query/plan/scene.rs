@@ -14,6 +14,7 @@ use crate::domain::time::{Interval, Time};
 use crate::engine::batch::Filter;
 use crate::engine::view::{MetricView, SeriesView, View};
 use crate::engine::{AsOf, Engine, ViewError};
+use crate::store::StoreError;
 use std::sync::Arc;
 
 /// One metric at one revision, and what of it is asked for.
@@ -126,6 +127,14 @@ impl Scene {
             return Err(Fault::new(Reason::QuestionTooCostly, "selection", what).with("series_count", count).into());
         }
         Ok(series)
+    }
+
+    /// Asks from what is in memory, for a short while: for a caller that must not block. None: that is not enough.
+    pub fn attempt<T>(&self, ask: impl FnOnce() -> Result<T, QueryError>) -> Option<Result<T, QueryError>> {
+        match self.metric.as_ref()?.attempt(ask)? {
+            Err(QueryError::Store(StoreError::Deferred)) => None,
+            answer => Some(answer),
+        }
     }
 
     /// The groups, by their values. One where there is no `group_by`, even without series. Refused where their past is
