@@ -11,7 +11,7 @@ use crate::domain::name::MetricName;
 use crate::domain::point::Point;
 use crate::domain::time::Interval;
 use crate::engine::Settings;
-use crate::engine::block::Row;
+use crate::engine::block::{Leaf, Row};
 use crate::engine::history::History;
 use crate::engine::lost::{Lost, Whose};
 use crate::engine::view::Visitor;
@@ -19,7 +19,7 @@ use crate::store::Damage;
 use crate::store::memory::MemoryStore;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 struct Made {
     settings: Settings,
@@ -170,6 +170,47 @@ fn of_a_long_interval_its_ends_alone_are_looked_at_point_by_point() {
     }
     let whole = shown(&made, 0, 5_000, true, usize::MAX);
     assert_eq!((whole.stretches, whole.points.len()), (1, 0), "the root answers for all");
+}
+
+/// Takes a block's points at once, and ends the walk at one of them.
+struct EndsAt(i64, Option<Time>);
+
+impl Visitor for EndsAt {
+    fn stretch(&mut self, _: &Aggregate) -> bool {
+        false
+    }
+
+    fn point(&mut self, _: &Point) -> ControlFlow<()> {
+        unreachable!("it takes the points of a block at once")
+    }
+
+    fn takes_points(&self, _: &Leaf) -> bool {
+        true
+    }
+
+    fn ended_at(&self) -> Option<Time> {
+        self.1
+    }
+
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        self.1 = leaf.columns.points(range).map(|point| point.time).find(|time| time.0 == self.0);
+        if self.1.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// A walk that ended within a block rests on what lies before that point, and on nothing that is lost behind it.
+#[test]
+fn what_is_lost_behind_the_end_of_a_walk_is_not_missed() {
+    let mut made = Made::new(100, 4);
+    made.apply(&set((0..1_000).filter(|t| *t != 250)));
+    let whole = Lost::whole(Damage { file: String::new(), offset: 0, what: String::new() }, 1);
+    let lost = [Lost { first: Time(250), last: Time(250), last_end: Time(250), ..whole }];
+    for (end, is_whole) in [(0, true), (199, true), (200, true), (249, true), (251, false), (299, false), (300, false)]
+    {
+        let mut ends = EndsAt(end, None);
+        let walked = made.walk(None, &lost, |walk| walk.visit(made.root.as_ref(), Interval::ALL, &mut ends));
+        assert_eq!((walked.is_ok(), ends.1), (is_whole, Some(Time(end))), "it ended at {end}");
+    }
 }
 
 /// Points that come in order fill blocks and nodes, so that a tree is as low as can be.
