@@ -202,6 +202,9 @@ pub enum StoreError {
         /// What the system said.
         cause: String,
     },
+    /// An attempt that reads nothing came to what is not in memory, or to its end. Ask again where reading may block.
+    #[error("it takes more than is in memory")]
+    Deferred,
     /// An earlier failure left it open what is on the disk. Restart.
     #[error("no more writes are taken since this: {cause}; restart to recover")]
     Poisoned {

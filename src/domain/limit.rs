@@ -65,6 +65,8 @@ pub const RANGE_WORK_MAX: usize = 10_000_000;
 pub const QUESTION_SERIES_MAX: usize = 1_000_000;
 /// Gaps of single series that are held before they are put together.
 pub const GAPS_HELD_MAX: usize = 1_000_000;
+/// Blocks changed since that one question as of an earlier revision makes as they were.
+pub const QUESTION_PAST_BLOCKS_MAX: usize = 100_000;
 /// Points that a milestone search in a sum of series merges at once.
 pub const MERGE_POINTS_MAX: usize = 4_096;
 /// The same for each of very many series: merging these takes less time than cutting once more.

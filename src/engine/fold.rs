@@ -15,7 +15,7 @@ use super::block;
 use super::committer::State;
 use super::dedup::Remembered;
 use super::effect::{Deed, Effect, SeriesKey};
-use super::history::{Run, VersionKey, pack_run};
+use super::history::{RUN_VERSIONS_MAX, Run, VersionKey, pack_run};
 use super::state::{Component, Metric, Series, StoredChanges};
 use super::tree::Entry;
 use super::tree::child::{Body, Child, Loader, Place};
@@ -28,7 +28,7 @@ use index::IndexWriter;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// Runs of a series' past after which they are put together.
+/// Folds that wrote runs of a series' past after which these are put together.
 const RUNS_MAX: usize = 8;
 /// Changes in one frame, at most.
 const CHANGES_A_FRAME_MAX: usize = 4_096;
@@ -227,7 +227,7 @@ impl Writing<'_> {
         for (name, metric, all) in &touched.metrics {
             for series in all {
                 let runs = self.series(component, metric, series, &mut page)?;
-                if runs != series.history.runs {
+                if runs != series.history.runs || !series.history.recent.is_empty() {
                     done.series.push(SeriesDone {
                         component: component.name.clone(),
                         metric: MetricName::clone(name),
@@ -321,7 +321,8 @@ impl Writing<'_> {
         if (history.recent.is_empty() && !history.anew) || planted::is(Bug::ForgetPastInFold) {
             return Ok(runs);
         }
-        let all = match runs.len() + 1 >= RUNS_MAX {
+        let folds: HashSet<Position> = runs.iter().map(|run| run.at.fold).collect();
+        let all = match folds.len() + 1 >= RUNS_MAX {
             true => match history.versions(Time::MIN, Time::MAX, self.loader) {
                 // A damaged run stays where it is, under its name; it does not keep others from being stored.
                 Err(StoreError::Damaged { .. }) => None,
@@ -335,12 +336,17 @@ impl Writing<'_> {
         }
         let recent = || history.recent.iter().map(|(key, point)| (*key, *point)).collect();
         let versions: Vec<_> = all.unwrap_or_else(recent);
-        // Only where runs were given up there may be none left.
-        let ends = versions.first().zip(versions.last()).map(|(first, last)| (first.0.0, last.0.0));
-        let (first, last) = ends.unwrap_or((Time::MAX, Time::MIN));
-        let packed = pack_run(versions.iter().map(|(key, point)| (key, point)));
-        let at = frames::put_run(&mut *self.writer, component, metric, series, (first, last), together, &packed)?;
-        runs.push(Run { first_key: first, last_key: last, at });
+        // Only where runs were given up there may be no version left: an empty run takes the place of all before.
+        let empty = versions.is_empty().then_some(&[][..]);
+        for (i, part) in versions.chunks(RUN_VERSIONS_MAX).chain(empty).enumerate() {
+            let ends = part.first().zip(part.last()).map(|(first, last)| (first.0.0, last.0.0));
+            let (first_key, last_key) = ends.unwrap_or((Time::MAX, Time::MIN));
+            let packed = pack_run(part.iter().map(|(key, point)| (key, point)));
+            let whole = together && i == 0;
+            let at =
+                frames::put_run(&mut *self.writer, component, metric, series, (first_key, last_key), whole, &packed)?;
+            runs.push(Run { first_key, last_key, at });
+        }
         Ok(runs)
     }
 

@@ -9,9 +9,21 @@ use crate::domain::point::Point;
 use crate::domain::time::Time;
 use crate::store::{FrameRef, StoreError};
 use imbl::OrdMap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Versions in one run. What a block was is asked of whole runs.
+pub const RUN_VERSIONS_MAX: usize = 8_192;
+
+/// Unpacked versions that are held for whoever asks next, of all series together: some 40 MB of them.
+const VERSIONS_HELD_MAX: usize = 1 << 19;
 
 /// A version's key.
 pub type VersionKey = (Time, i64);
+
+/// A key, and what it was from that revision on.
+pub type Version = (VersionKey, Option<Point>);
 
 /// A stored run of versions.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,19 +53,15 @@ impl History {
         self.runs.is_empty() && self.recent.is_empty()
     }
 
-    /// Versions with `first <= time <= last`, by (time, revision). Cost: reads the runs that overlap.
-    pub fn versions(
-        &self,
-        first: Time,
-        last: Time,
-        loader: &Loader,
-    ) -> Result<Vec<(VersionKey, Option<Point>)>, StoreError> {
-        let mut found: Vec<(VersionKey, Option<Point>)> =
+    /// Versions with `first <= time <= last`, by (time, revision). Cost: unpacks the runs that overlap and are not held.
+    pub fn versions(&self, first: Time, last: Time, loader: &Loader) -> Result<Vec<Version>, StoreError> {
+        let mut found: Vec<Version> =
             self.recent.range((first, i64::MIN)..=(last, i64::MAX)).map(|(k, v)| (*k, *v)).collect();
         let stored = found.len();
         for run in self.runs.iter().filter(|run| run.first_key <= last && first <= run.last_key) {
-            let versions = read_run(run, loader)?;
-            found.extend(versions.into_iter().filter(|((time, _), _)| first <= *time && *time <= last));
+            let versions = loader.runs().read(run, loader)?;
+            let from = versions.partition_point(|((time, _), _)| *time < first);
+            found.extend(versions[from..].iter().take_while(|((time, _), _)| *time <= last));
         }
         if found.len() > stored {
             found.sort_unstable_by_key(|(key, _)| *key);
@@ -64,8 +72,41 @@ impl History {
     }
 }
 
+/// Runs that were unpacked, the newest last. Blocks follow each other as runs do: without them each block that was
+/// changed since would unpack its runs again.
+#[derive(Default)]
+pub struct HeldRuns {
+    held: Mutex<VecDeque<(FrameRef, Arc<[Version]>)>>,
+    reads: AtomicU64,
+}
+
+impl HeldRuns {
+    /// How many runs were read so far.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// The versions of a run. Cost: one read and unpacking, where it is not held.
+    fn read(&self, run: &Run, loader: &Loader) -> Result<Arc<[Version]>, StoreError> {
+        let held = || self.held.lock().expect("no holder of the runs panics");
+        if let Some((_, versions)) = held().iter().rev().find(|(at, _)| *at == run.at) {
+            return Ok(versions.clone());
+        }
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let versions: Arc<[Version]> = read_run(run, loader)?.into();
+        let mut held = held();
+        held.push_back((run.at, versions.clone()));
+        let mut count: usize = held.iter().map(|(_, versions)| versions.len()).sum();
+        // One that is too long for itself is kept until the next.
+        while count > VERSIONS_HELD_MAX && held.len() > 1 {
+            count -= held.pop_front().map_or(0, |(_, versions)| versions.len());
+        }
+        Ok(versions)
+    }
+}
+
 /// The versions of a run. Cost: one read.
-pub fn read_run(run: &Run, loader: &Loader) -> Result<Vec<(VersionKey, Option<Point>)>, StoreError> {
+pub fn read_run(run: &Run, loader: &Loader) -> Result<Vec<Version>, StoreError> {
     let bytes = loader.store().read_frame(run.at)?;
     unpack_run(&bytes)
         .map_err(|e| e.in_file(format!("run {} of the fold that ends at {}", run.at.number, run.at.fold.0)))
@@ -90,7 +131,7 @@ pub fn pack_run<'a>(versions: impl ExactSizeIterator<Item = (&'a VersionKey, &'a
 }
 
 /// As `pack_run`.
-pub fn unpack_run(bytes: &[u8]) -> Result<Vec<(VersionKey, Option<Point>)>, Undecodable> {
+pub fn unpack_run(bytes: &[u8]) -> Result<Vec<Version>, Undecodable> {
     let mut reader = Reader(bytes);
     reader.format(1)?;
     let count = reader.count()?;

@@ -19,10 +19,16 @@ use crate::domain::time::{Interval, Time};
 use crate::store::StoreError;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Blocks as they were that a view remembers, at most.
 const PAST_BLOCKS_MAX: usize = 1_024;
+
+/// Series of a metric that is asked in an attempt, at most.
+const ATTEMPT_SERIES_MAX: usize = 8;
+/// Nodes and blocks that an attempt looks into, at most: a fraction of a millisecond, where most are blocks in part.
+const ATTEMPT_LOADS_MAX: u32 = 256;
 
 /// A component at one revision. Cloning it is cheap.
 #[derive(Clone)]
@@ -44,6 +50,8 @@ struct Reading {
     /// Blocks as they were at the revision, by the child they are made of, which is held so that its place in
     /// memory is not used again.
     past: Mutex<HashMap<usize, PastBlock>>,
+    /// What an attempt may still look into; `u32::MAX`: it is none.
+    loads_left: AtomicU32,
     /// So that nothing goes which the component refers to.
     _token: Token,
 }
@@ -92,9 +100,13 @@ pub trait Visitor {
     /// One point. `Break` ends the walk.
     fn point(&mut self, point: &Point) -> ControlFlow<()>;
     /// Whether it would rather have the points of this block through `points` than what its chunks come to. One that
-    /// would ends the walk behind all that it was given, or never.
+    /// would says where it ended the walk (`ended_at`), where that is not behind all that it was given.
     fn takes_points(&self, _: &Leaf) -> bool {
         false
+    }
+    /// Behind which of the points that it was given it needs none, where it ended the walk; None: behind the last.
+    fn ended_at(&self) -> Option<Time> {
+        None
     }
     /// Points of a block, in order; unless it does better, one by one.
     fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
@@ -168,7 +180,9 @@ impl View {
         token: Token,
     ) -> View {
         let earlier = (revision < component.revision).then_some(revision);
-        let reading = Arc::new(Reading { revision: earlier, loader, past: Mutex::default(), _token: token });
+        let loads_left = AtomicU32::new(u32::MAX);
+        let reading = Reading { revision: earlier, loader, past: Mutex::default(), loads_left, _token: token };
+        let reading = Arc::new(reading);
         View { component, revision, evaluate_time, reading }
     }
 
@@ -236,6 +250,19 @@ impl View {
 }
 
 impl MetricView {
+    /// Asks without reading anything from disk, and for a short while only: for a caller that must not block. What takes
+    /// more fails with `Deferred`; ask again where blocking is allowed. So may what anybody else asks of this view
+    /// meanwhile. None: of the past, or of many series, it is not tried.
+    pub fn attempt<T>(&self, ask: impl FnOnce() -> T) -> Option<T> {
+        if self.reading.revision.is_some() || self.metric.series.len() > ATTEMPT_SERIES_MAX {
+            return None;
+        }
+        self.reading.loads_left.store(ATTEMPT_LOADS_MAX, Ordering::Relaxed);
+        let answer = ask();
+        self.reading.loads_left.store(u32::MAX, Ordering::Relaxed);
+        Some(answer)
+    }
+
     /// The series that pass all filters and have a point or an opening at the revision, by label values; those of which
     /// only lost keys are known too.
     /// Cost: one step a series of the metric.
@@ -340,6 +367,15 @@ impl SeriesView {
         self.walk().span(self.root(), interval)
     }
 
+    /// Blocks that were changed since the view's revision and that an answer about the interval makes as they were: what
+    /// the past costs, some 0.1 ms each. `max + 1` where there are more than `max`. Cost: reads the nodes above them.
+    pub fn changed(&self, interval: Interval, max: usize) -> Result<usize, StoreError> {
+        match self.reading.revision {
+            None => Ok(0),
+            Some(_) => self.walk().changed(self.root(), interval, max),
+        }
+    }
+
     /// The last point before `t`. O(log n).
     pub fn last_before(&self, t: Time) -> Result<Option<Point>, StoreError> {
         self.walk().last_before(self.root(), t)
@@ -387,6 +423,17 @@ impl Past for Reading {
         past.get(&(Arc::as_ptr(&entry.child) as usize)).map(|(_, leaf)| leaf.clone())
     }
 
+    fn allows(&self, child: &Child) -> bool {
+        match self.loads_left.load(Ordering::Relaxed) {
+            u32::MAX => true,
+            0 => false,
+            left => {
+                self.loads_left.store(left - 1, Ordering::Relaxed);
+                child.is_at_hand()
+            }
+        }
+    }
+
     fn put(&self, entry: &Entry, leaf: &Arc<Leaf>) {
         let mut past = self.past.lock().expect("no holder of the past panics");
         if past.len() < PAST_BLOCKS_MAX {
@@ -427,6 +474,37 @@ impl Visitor for Reach {
         self.sum = base + aggregate.sum;
         self.before = Some((aggregate.last_time, aggregate.last_value));
         true
+    }
+
+    fn takes_points(&self, leaf: &Leaf) -> bool {
+        self.kind == Kind::Delta && leaf.sums(Kind::Delta).is_some_and(|sums| sums.never_falls)
+    }
+
+    fn ended_at(&self) -> Option<Time> {
+        self.found.map(|found| found.point.time)
+    }
+
+    /// Of points whose sum never falls the one that gets there is found by their running sums.
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        let Some(sums) = leaf.sums(self.kind).filter(|_| self.takes_points(leaf) && !range.is_empty()) else {
+            return leaf.columns.points(range).try_for_each(|point| self.point(&point));
+        };
+        let sum = |to: usize| i128::from(sums.sum(&leaf.columns, range.start..to));
+        let missing = self.level - self.sum;
+        if sum(range.end) < missing {
+            self.sum += sum(range.end);
+            return ControlFlow::Continue(());
+        }
+        let (mut from, mut to) = (range.start, range.end);
+        while from < to {
+            let middle = from.midpoint(to);
+            match sum(middle + 1) < missing {
+                true => from = middle + 1,
+                false => to = middle,
+            }
+        }
+        self.sum += sum(from);
+        self.point(&leaf.columns.point(from))
     }
 
     fn point(&mut self, point: &Point) -> ControlFlow<()> {

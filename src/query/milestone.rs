@@ -57,8 +57,8 @@ impl<'a> Climb<'a> {
 /// Answers a page of the plan.
 pub fn run(plan: &MilestonesPlan) -> Result<Page<MilestoneRow>, QueryError> {
     let scene = &plan.scene;
-    let groups = scene.groups()?;
     let edges = Edges { start: None, end: plan.end };
+    let groups = scene.groups(edges.interval())?;
     let frame = Frame {
         definition: scene.definition(),
         periods: scene.periods(),

@@ -70,6 +70,11 @@ pub struct ChangesPlan {
 }
 
 impl TotalPlan {
+    /// Where it is answered.
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
     /// Checks and resolves a question; `Err` names every fault.
     pub async fn of(engine: &Engine, ask: TotalAsk) -> Result<TotalPlan, QueryError> {
         let (scene, at) = Scene::open(engine, &ask.head, |checks| {
@@ -104,6 +109,11 @@ impl RangePlan {
 }
 
 impl MilestonesPlan {
+    /// Where it is answered.
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
     /// Checks and resolves a question; `Err` names every fault.
     pub async fn of(engine: &Engine, ask: MilestonesAsk) -> Result<MilestonesPlan, QueryError> {
         let (scene, (ladder, end)) = Scene::open(engine, &ask.head, |checks| {

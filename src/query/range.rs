@@ -17,8 +17,10 @@ use crate::store::StoreError;
 /// Answers a page of the plan.
 pub fn run(plan: &RangePlan) -> Result<Page<WindowRow>, QueryError> {
     let scene = &plan.scene;
-    let groups = scene.groups()?;
     let given = Edges { start: plan.start, end: plan.end };
+    // Totals rest on everything before the first window.
+    let start = given.start.filter(|_| plan.totals == plan::Totals::Nothing);
+    let groups = scene.groups(Edges { start, ..given }.interval())?;
     // Only edges that are not given are looked for.
     let given_all = given.start.is_some() && given.end.is_some();
     let (mut first, mut last) = (None, None);

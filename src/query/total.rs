@@ -14,8 +14,8 @@ use crate::store::StoreError;
 /// Answers a page of the plan.
 pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
     let scene = &plan.scene;
-    let groups = scene.groups()?;
     let edges = Edges { start: None, end: plan.at };
+    let groups = scene.groups(edges.interval())?;
     let frame = Frame {
         definition: scene.definition(),
         periods: scene.periods(),

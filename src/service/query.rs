@@ -40,7 +40,8 @@ fn refused(error: QueryError) -> Status {
     convert::refused(error).into()
 }
 
-/// Runs what reads files where it may block.
+/// Runs what reads files where it may block. That costs the switch to another thread and back, several times a short
+/// question itself: what is in memory is attempted before.
 async fn run<T: Send + 'static>(
     run: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
 ) -> Result<Response<T>, Status> {
@@ -71,12 +72,15 @@ impl QueryService for Query {
         let bound = bound!("GetTotal", request);
         let token = bound.read(&request.page_token);
         let plan = TotalPlan::of(&self.engine, convert::total_ask(request, token)).await.map_err(refused)?;
-        run(move || {
-            let page = total::run(&plan)?;
+        let answer = move |plan: &TotalPlan| {
+            let page = total::run(plan)?;
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::total(&page, next.unwrap_or_default()))
-        })
-        .await
+        };
+        match plan.scene().attempt(|| answer(&plan)) {
+            Some(answer) => answer.map(Response::new).map_err(refused),
+            None => run(move || answer(&plan)).await,
+        }
     }
 
     async fn query_range(&self, request: Request<QueryRangeRequest>) -> Result<Response<QueryRangeResponse>, Status> {
@@ -118,12 +122,15 @@ impl QueryService for Query {
         let bound = bound!("ListMilestones", request);
         let token = bound.read(&request.page_token);
         let plan = MilestonesPlan::of(&self.engine, convert::milestones_ask(request, token)).await.map_err(refused)?;
-        run(move || {
-            let page = milestone::run(&plan)?;
+        let answer = move |plan: &MilestonesPlan| {
+            let page = milestone::run(plan)?;
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::milestones(&page, next.unwrap_or_default()))
-        })
-        .await
+        };
+        match plan.scene().attempt(|| answer(&plan)) {
+            Some(answer) => answer.map(Response::new).map_err(refused),
+            None => run(move || answer(&plan)).await,
+        }
     }
 
     type ReadPointsStream = ReceiverStream<Result<ReadPointsResponse, Status>>;

@@ -1,6 +1,7 @@
 //! The engine against lists of points: random histories with corrections, retractions, folds and reopenings, asked
 //! at random revisions. Small blocks and fan-outs, so that trees get deep with few points.
 
+mod attempts;
 mod behind;
 mod gaps;
 mod growth;

@@ -96,6 +96,25 @@ async fn reports_come_in_columns_with_their_start() {
     );
 }
 
+/// Start times are refused for a DELTA as those of its points are: behind what is wrong with the first one's time, and
+/// before what is wrong with the second. (The model test, seed 532861.)
+#[tokio::test]
+async fn start_times_of_a_delta_are_told_in_the_order_of_its_points() {
+    let server = server().await;
+    let first = 1_782_860_400_000_000_000i64; // 2026-07-01 in London
+    for (odd, reason, field) in [(0, "MISALIGNED", "fixed.unix_nanos[0]"), (1, "KIND_DIFFERS", "start_times")] {
+        let mut times = [first, first + 86_400_000_000_000];
+        times[odd] += 1;
+        let columns = format!(r#""fixed":{{"unixNanos":["{}","{}"]}}"#, times[0], times[1]);
+        let batch = format!(
+            r#"{{"series":[{{"metric":"pay/daily","columns":{{{columns},"units":["5","6"],"startTimes":["{first}"]}}}}]}}"#
+        );
+        let told = server.refused(WRITE, &batch).await;
+        assert!(told.starts_with(&format!("INVALID_ARGUMENT {reason} series[0].columns.{field}: ")), "{told}");
+        assert!(told.ends_with("(and 1 more fault)"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn every_fault_of_form_is_told_in_the_order_of_the_request() {
     let server = server().await;

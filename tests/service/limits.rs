@@ -198,3 +198,50 @@ async fn a_retraction_and_a_selection_have_bounds() {
         "INVALID_ARGUMENT TOO_LARGE filters: has 101 filters; send at most 100"
     );
 }
+
+/// A question of the past makes what was changed since as it was, block by block: it is refused where these are more than
+/// the bound, and before they are made; what asks for fewer of them is answered.
+#[tokio::test]
+async fn the_past_costs_the_blocks_that_were_changed_since() {
+    let settings = Settings { block_points_max: 2, page_points_max: 1, ..Settings::default() };
+    let server = Server::over(Arc::new(MemoryStore::new()), settings, Limits::default()).await;
+    server.ok("CatalogService/CreateMetric", r#"{"metric":{"name":"a/many","kind":"DELTA","labelNames":["n"]}}"#).await;
+    let blocks = 100_001;
+    let before = write(&server, vec![columns("a/many", 1, 2 * blocks)]).await.expect("written").revision;
+    // One of each two points is another one now.
+    let times = (0..blocks as i64).map(|block| 2 * block).collect();
+    let times = Some(columns::Times::Fixed(FixedTimes { unix_nanos: times }));
+    let corrected = Columns { times, units: vec![5; blocks], start_times: vec![] };
+    let corrected = SeriesPoints { columns: Some(corrected), ..columns("a/many", 1, 0) };
+    assert_eq!(write(&server, vec![corrected]).await.expect("written").corrected_count, blocks as i64);
+
+    let asked = |method: &str, revision: i64, rest: &str| {
+        let as_of = format!(r#""asOf":{{"revision":"{revision}"}}"#);
+        (format!("QueryService/{method}"), format!(r#"{{"selection":{{"metric":"a/many"}},{as_of}{rest}}}"#))
+    };
+    let refusal = format!(
+        "INVALID_ARGUMENT QUESTION_TOO_COSTLY as_of: as of revision {before} more than 100000 blocks would be made as \
+         they were, for they were changed since; ask for a shorter interval, fewer series or a later revision"
+    );
+    let thresholds = r#","thresholds":{"values":["7"]}"#;
+    for (method, rest) in
+        [("GetTotal", ""), ("ListMilestones", thresholds), ("QueryRange", ""), ("QueryCumulative", "")]
+    {
+        let (call, request) = asked(method, before, rest);
+        assert_eq!(server.refused(&call, &request).await, refusal, "{method}");
+    }
+    // Totals rest on what lies before their first window, flows do not.
+    let start = r#","startTime":"1970-01-01T00:00:00.000000002Z""#;
+    let (call, request) = asked("QueryCumulative", before, start);
+    assert_eq!(server.refused(&call, &request).await, refusal);
+    let (call, request) = asked("QueryRange", before, start);
+    let answer = server.ok(&call, &request).await;
+    assert_eq!(answer["windows"][0]["flow"], (2 * blocks - 2).to_string());
+    // One block fewer, and as of now, when none was changed since.
+    let end = format!(r#","atTime":"1970-01-01T00:00:00.{:09}Z""#, 2 * blocks - 2);
+    let (call, request) = asked("GetTotal", before, &end);
+    assert_eq!(server.ok(&call, &request).await["totals"][0]["total"], (2 * blocks - 2).to_string());
+    let (call, request) = asked("GetTotal", before + 1, "");
+    assert_eq!(server.ok(&call, &request).await["totals"][0]["total"], (6 * blocks).to_string());
+    server.stop().await;
+}

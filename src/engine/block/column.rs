@@ -2,6 +2,7 @@
 //! however long it is, and costs nothing to make, copy or unpack.
 
 use crate::planted::{self, Bug};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A column of numbers. Equal where it holds the same numbers, however it holds them.
@@ -18,6 +19,53 @@ pub enum Column {
     },
     /// Any numbers.
     Each(Vec<i64>),
+    /// Any numbers, as what each is above `lowest`: how numbers are held that nobody adds to.
+    Near {
+        /// The lowest number, or below it.
+        lowest: i64,
+        /// What each number is above it.
+        above: Above,
+    },
+}
+
+/// Distances, one each, in as few bytes as the greatest takes.
+#[derive(Clone, Debug)]
+pub enum Above {
+    /// Up to 255.
+    Bytes(Box<[u8]>),
+    /// Up to 65,535.
+    Words(Box<[u16]>),
+}
+
+impl Above {
+    fn len(&self) -> usize {
+        match self {
+            Above::Bytes(above) => above.len(),
+            Above::Words(above) => above.len(),
+        }
+    }
+
+    fn at(&self, i: usize) -> i64 {
+        match self {
+            Above::Bytes(above) => i64::from(above[i]),
+            Above::Words(above) => i64::from(above[i]),
+        }
+    }
+
+    /// A range of them, each made a number.
+    fn list(&self, range: Range<usize>, lowest: i64) -> Vec<i64> {
+        match self {
+            Above::Bytes(above) => above[range].iter().map(|above| lowest + i64::from(*above)).collect(),
+            Above::Words(above) => above[range].iter().map(|above| lowest + i64::from(*above)).collect(),
+        }
+    }
+
+    fn sum(&self, range: Range<usize>) -> i64 {
+        match self {
+            Above::Bytes(above) => above[range].iter().map(|above| i64::from(*above)).sum(),
+            Above::Words(above) => above[range].iter().map(|above| i64::from(*above)).sum(),
+        }
+    }
 }
 
 impl Default for Column {
@@ -79,6 +127,7 @@ impl Column {
         match self {
             Column::Even { count, .. } => *count,
             Column::Each(numbers) => numbers.len(),
+            Column::Near { above, .. } => above.len(),
         }
     }
 
@@ -96,6 +145,7 @@ impl Column {
                 first.wrapping_add(step.wrapping_mul(i as i64))
             }
             Column::Each(numbers) => numbers[i],
+            Column::Near { lowest, above } => lowest + above.at(i),
         }
     }
 
@@ -118,7 +168,7 @@ impl Column {
     pub fn is_zero(&self) -> bool {
         match self {
             Column::Even { first, step, count } => *count == 0 || *first == 0 && (*step == 0 || *count == 1),
-            Column::Each(numbers) => numbers.iter().all(|number| *number == 0),
+            Column::Each(_) | Column::Near { .. } => self.iter().all(|number| number == 0),
         }
     }
 
@@ -136,7 +186,30 @@ impl Column {
         match self {
             Column::Even { .. } => range.map(|i| self.at(i)).sum(),
             Column::Each(numbers) => numbers[range].iter().sum(),
+            // What is added on the way may not fit; what all come to does.
+            Column::Near { lowest, above } => lowest.wrapping_mul(range.len() as i64).wrapping_add(above.sum(range)),
         }
+    }
+
+    /// The numbers of a range, one by one.
+    pub fn numbers(&self, range: Range<usize>) -> Cow<'_, [i64]> {
+        match self {
+            Column::Even { .. } => range.map(|i| self.at(i)).collect(),
+            Column::Each(numbers) => Cow::Borrowed(&numbers[range]),
+            Column::Near { lowest, above } => Cow::Owned(above.list(range, *lowest)),
+        }
+    }
+
+    /// The same numbers in less memory, where they are near each other. Cost: some ns a number.
+    pub fn near(self) -> Column {
+        let (Column::Each(numbers), Some((lowest, highest))) = (&self, self.bounds()) else { return self };
+        let above = |number: &i64| number.wrapping_sub(lowest);
+        let above = match highest.wrapping_sub(lowest) as u64 {
+            0..=0xff => Above::Bytes(numbers.iter().map(|number| above(number) as u8).collect()),
+            0x100..=0xffff => Above::Words(numbers.iter().map(|number| above(number) as u16).collect()),
+            _ => return self,
+        };
+        Column::Near { lowest, above }
     }
 
     /// The first number and the step from each to the next, where two or more go on evenly.
@@ -150,7 +223,7 @@ impl Column {
     /// Its numbers one by one.
     pub fn into_numbers(self) -> Vec<i64> {
         match self {
-            Column::Even { .. } => self.listed(0),
+            Column::Even { .. } | Column::Near { .. } => self.listed(0),
             Column::Each(numbers) => numbers,
         }
     }
@@ -159,14 +232,16 @@ impl Column {
     pub fn with_room(&self, more: usize) -> Column {
         match self {
             Column::Even { .. } => self.clone(),
-            Column::Each(_) => Column::Each(self.listed(more)),
+            Column::Each(_) | Column::Near { .. } => Column::Each(self.listed(more)),
         }
     }
 
     /// Makes room for so many more.
     pub fn reserve(&mut self, more: usize) {
-        if let Column::Each(numbers) = self {
-            numbers.reserve_exact(more);
+        match self {
+            Column::Even { .. } => {}
+            Column::Each(numbers) => numbers.reserve_exact(more),
+            Column::Near { .. } => *self = self.with_room(more),
         }
     }
 
@@ -186,6 +261,7 @@ impl Column {
     pub fn push(&mut self, number: i64) {
         let longer = match self {
             Column::Each(numbers) => return numbers.push(number),
+            Column::Near { .. } => None,
             Column::Even { count: 0, .. } => Some((number, 0)),
             Column::Even { first, count: 1, .. } => number.checked_sub(*first).map(|step| (*first, step)),
             Column::Even { first, step, count } => {
@@ -207,7 +283,15 @@ impl Column {
 
     /// The numbers of a range of another column, after these.
     pub fn extend(&mut self, other: &Column, range: Range<usize>) {
+        if matches!(self, Column::Near { .. }) {
+            *self = self.with_room(range.len());
+        }
         let part = match other {
+            Column::Near { .. } => {
+                let numbers = other.numbers(range).into_owned();
+                let count = numbers.len();
+                return self.extend(&Column::from(numbers), 0..count);
+            }
             Column::Even { first, step, .. } => {
                 let first = first.wrapping_add(step.wrapping_mul(range.start as i64));
                 Column::Even { first, step: *step, count: range.len() }
@@ -231,19 +315,24 @@ impl Column {
 
     fn extend_evenly(&mut self, part: &Column) {
         let (Column::Even { count: more, .. }, Some(next)) = (part, part.get(0)) else { return };
-        // The first two say whether all go on evenly.
-        self.push(next);
-        let Some(second) = part.get(1) else { return };
-        self.push(second);
-        match self {
-            Column::Even { step, count, .. } if second.checked_sub(next) == Some(*step) => *count += more - 2,
-            Column::Even { .. } => {
-                let mut all = self.listed(more - 2);
-                all.extend(part.iter().skip(2));
-                *self = Column::Each(all);
+        let even = match self {
+            Column::Each(numbers) => return numbers.extend(part.iter()),
+            Column::Near { .. } => None,
+            Column::Even { count: 0, .. } => Some(part.clone()),
+            Column::Even { .. } if !self.is_followed_evenly(part) => None,
+            Column::Even { first, count: 1, .. } => {
+                next.checked_sub(*first).map(|step| Column::Even { first: *first, step, count: 1 + more })
             }
-            Column::Each(numbers) => numbers.extend(part.iter().skip(2)),
-        }
+            Column::Even { first, step, count } => {
+                Some(Column::Even { first: *first, step: *step, count: *count + more })
+            }
+        };
+        *self = even.unwrap_or_else(|| {
+            // Room for all of it at once, so that it takes no more memory than its numbers do.
+            let mut numbers = self.listed(*more);
+            numbers.extend(part.iter());
+            Column::Each(numbers)
+        });
     }
 
     /// Its numbers one by one, with room for more.
@@ -251,7 +340,7 @@ impl Column {
         let mut numbers = Vec::with_capacity(self.len() + more);
         match self {
             Column::Each(listed) => numbers.extend_from_slice(listed),
-            Column::Even { .. } => numbers.extend(self.iter()),
+            Column::Even { .. } | Column::Near { .. } => numbers.extend(self.iter()),
         }
         numbers
     }
@@ -260,6 +349,10 @@ impl Column {
     pub fn at_or_above(&self, bound: i64) -> usize {
         match self {
             Column::Each(numbers) => numbers.partition_point(|number| *number < bound),
+            Column::Near { lowest, above } => match above {
+                Above::Bytes(above) => above.partition_point(|above| lowest + i64::from(*above) < bound),
+                Above::Words(above) => above.partition_point(|above| lowest + i64::from(*above) < bound),
+            },
             Column::Even { first, step, count } if *step > 0 && *count > 1 => {
                 if bound <= *first {
                     return 0;
@@ -280,6 +373,7 @@ impl Column {
     pub fn ascends(&self) -> bool {
         match self {
             Column::Each(numbers) => numbers.windows(2).all(|pair| pair[0] < pair[1]),
+            Column::Near { .. } => self.iter().zip(self.iter().skip(1)).all(|(one, next)| one < next),
             Column::Even { step, count, .. } => *count < 2 || *step > 0,
         }
     }
@@ -289,6 +383,8 @@ impl Column {
         match self {
             Column::Even { .. } => 0,
             Column::Each(numbers) => numbers.capacity() * size_of::<i64>(),
+            Column::Near { above: Above::Bytes(above), .. } => above.len(),
+            Column::Near { above: Above::Words(above), .. } => 2 * above.len(),
         }
     }
 }
@@ -316,6 +412,21 @@ mod tests {
         })
     }
 
+    /// An even column that turns into a list makes room for what is added at once, and not for twice as much.
+    #[test]
+    fn a_column_that_turns_uneven_takes_no_more_than_its_numbers() {
+        for (count, more) in (0..20).flat_map(|count| (0..20).map(move |more| (count, more))) {
+            let mut column = Column::of(0, count);
+            column.extend(&Column::of(5, more), 0..more);
+            let is_even = count == 0 || more == 0 || count == 1 && more == 1;
+            assert_eq!(column.bytes(), if is_even { 0 } else { 8 * (count + more) }, "{more} after {count}");
+        }
+    }
+
+    fn near_above(number: i64) -> i64 {
+        number.saturating_add(100)
+    }
+
     proptest! {
         /// A column is the list that it stands for, whatever is done to both.
         #[test]
@@ -337,6 +448,55 @@ mod tests {
             prop_assert_eq!(column.bounds(), list.iter().min().copied().zip(list.iter().max().copied()));
             prop_assert_eq!(column.ascends(), list.windows(2).all(|pair| pair[0] < pair[1]));
             prop_assert_eq!(column.get(list.len()), None);
+        }
+
+        /// So is one that holds its numbers by what they are above the lowest, in a byte or two each, and whatever is
+        /// added to it or taken from it.
+        #[test]
+        fn near_numbers_are_the_same_list(
+            lowest in prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX - 70_000)], then in numbers(),
+            above in vec(0i64..70_000, 0..30), small in 0u32..17, from in 0usize..30, to in 0usize..30, pushed in numbers(),
+        ) {
+            let near = |above: &i64| lowest.saturating_add(above >> small);
+            let list: Vec<i64> = above.iter().map(near).collect();
+            let column = Column::from(list.clone());
+            let near = column.clone().near();
+            let widest = list.iter().max().zip(list.iter().min()).map_or(0, |(max, min)| max.abs_diff(*min));
+            let bytes = match widest { 0..=255 => 1, 256..=65_535 => 2, _ => 8 };
+            let is_even = matches!(column, Column::Even { .. });
+            prop_assert_eq!(near.bytes(), if is_even { 0 } else { bytes * list.len() });
+            let range = from.min(to).min(list.len())..from.max(to).min(list.len());
+            prop_assert_eq!(&near, &column);
+            prop_assert_eq!(near.numbers(range.clone()), &list[range.clone()]);
+            prop_assert_eq!(near.clone().into_numbers(), list.clone());
+            prop_assert_eq!((near.is_zero(), near.bounds()), (column.is_zero(), column.bounds()));
+            prop_assert_eq!((near.ascends(), near.len(), near.get(from)), (column.ascends(), list.len(), column.get(from)));
+            if list[range.clone()].iter().try_fold(0i64, |sum, number| sum.checked_add(*number)).is_some() {
+                prop_assert_eq!(near.sum(range.clone()), list[range.clone()].iter().sum::<i64>());
+            }
+            let (mut added, mut longer) = (near.clone(), list.clone());
+            added.reserve(3);
+            added.extend(&Column::from(then.clone()), 0..then.len());
+            longer.extend_from_slice(&then);
+            for number in pushed {
+                added.push(number);
+                longer.push(number);
+            }
+            added.extend(&near, range.clone());
+            longer.extend_from_slice(&list[range.clone()]);
+            prop_assert_eq!(added.into_numbers(), longer);
+            let (mut pushed, mut extended) = (near.clone(), Column::default());
+            pushed.push(7);
+            prop_assert_eq!(pushed.into_numbers(), [&list[..], &[7]].concat());
+            extended.extend(&near, range.clone());
+            prop_assert_eq!(extended.into_numbers(), &list[range]);
+            let mut ascending = list.clone();
+            ascending.sort_unstable();
+            ascending.dedup();
+            let sorted = Column::Each(ascending.clone()).near();
+            for bound in ascending.iter().copied().chain([i64::MIN, i64::MAX, lowest, near_above(lowest)]) {
+                prop_assert_eq!(sorted.at_or_above(bound), ascending.partition_point(|number| *number < bound));
+            }
         }
 
         /// Two even columns are said to be one where they are put together as one.

@@ -1,11 +1,11 @@
 //! Running sums of a block's values: any range of its points is added up from two of them and a few values.
 
-use super::{CHUNK_POINTS, Columns, adds_values};
+use super::{Columns, adds_values};
 use crate::domain::definition::Kind;
 use std::ops::Range;
 
-/// Values from one running sum to the next: a quarter of a chunk, so 4 bits a point in memory.
-const STEP: usize = CHUNK_POINTS / 4;
+/// Values from one running sum to the next: 4 bits a point in memory.
+const STEP: usize = 16;
 
 /// Running sums of *plain* points: those whose steps are their values, and which all end as long after their times.
 ///

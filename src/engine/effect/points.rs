@@ -64,7 +64,7 @@ fn write_column(out: &mut Writer, column: &Column) {
             out.signed(*first);
             out.signed(*step);
         }
-        Column::Each(numbers) => {
+        Column::Each(_) | Column::Near { .. } => {
             let (lowest, highest) = column.bounds().unwrap_or((0, 0));
             let widest = highest.wrapping_sub(lowest) as u64;
             let width = (u64::BITS - widest.leading_zeros()).div_ceil(8).max(1) as u8;
@@ -80,7 +80,7 @@ fn write_column(out: &mut Writer, column: &Column) {
                 7 => write_numbers::<7>,
                 _ => write_numbers::<8>,
             };
-            write(out, numbers, lowest);
+            write(out, &column.numbers(0..column.len()), lowest);
         }
     }
 }

@@ -225,6 +225,66 @@ async fn runs_are_put_together_by_the_eighth() {
     }
 }
 
+/// What one fold stores of a series' past are runs of a bounded length; only the first takes the place of all before it,
+/// and what was is the same however it was cut, from the index and from the files.
+#[tokio::test]
+async fn a_long_past_is_cut_into_runs() {
+    let store = MemoryStore::new();
+    let engine = open(&store).await;
+    let count = 2 * RUN_VERSIONS_MAX as i64 + 1;
+    let write = |value| [("a".to_string(), (0..count).map(|t| Point::at(Time(t), value)).collect())];
+    points(&engine, write(1)).await;
+    for value in 2..=9 {
+        points(&engine, write(value)).await;
+        engine.fold().await.expect("folded");
+    }
+    let lines = frames(&store, FrameKind::Run);
+    let lines: Vec<_> = lines.iter().map(|(line, _)| read_run_line(&line.summary).expect("a line")).collect();
+    let first: Vec<_> = lines[..3].iter().map(|(_, first, last, whole)| (first.0, last.0, *whole)).collect();
+    let cut = RUN_VERSIONS_MAX as i64;
+    assert_eq!(first, [(0, cut - 1, false), (cut, 2 * cut - 1, false), (2 * cut, 2 * cut, false)]);
+    // The eighth fold puts all of it together: eight versions a key.
+    let wholes: Vec<usize> = (0..lines.len()).filter(|i| lines[*i].3).collect();
+    assert_eq!((wholes, lines.len()), (vec![3 * 7], 3 * 7 + 17));
+    assert_eq!(engine.verify().await.findings, []);
+    let read = |engine: Engine| async move {
+        let mut found = Vec::new();
+        for revision in 2..=10 {
+            let view = engine.view(&name().component(), AsOf::Revision(revision)).await.expect("a view");
+            let series = view.metric(&name()).expect("known").expect("the metric").series(&[]).expect("series");
+            let all = series[0].span(crate::domain::time::Interval::ALL).expect("whole").expect("points");
+            found.push((all.count, all.sum / i128::from(count)));
+        }
+        found
+    };
+    let expected: Vec<(u64, i128)> = (1..=9).map(|value| (count as u64, value)).collect();
+    assert_eq!(read(engine.clone()).await, expected);
+    engine.close().await.expect("closed");
+    assert_eq!(read(opened(store)).await, expected);
+}
+
+/// Each run is read once by a question of the past, though every block asks for its own part of it.
+#[tokio::test]
+async fn a_run_is_unpacked_once_for_all_its_blocks() {
+    let store = MemoryStore::new();
+    let engine = open(&store).await;
+    let write = |times: std::ops::Range<i64>, value| {
+        [("a".to_string(), times.step_by(2).map(|t| Point::at(Time(t), value)).collect())]
+    };
+    points(&engine, write(0..8_000, 1)).await;
+    for value in 2..=4 {
+        points(&engine, write(0..8_000, value)).await;
+        engine.fold().await.expect("folded");
+    }
+    engine.close().await.expect("closed");
+    let engine = opened(store);
+    let view = engine.view(&name().component(), AsOf::Revision(3)).await.expect("a view");
+    let series = view.metric(&name()).expect("known").expect("the metric").series(&[]).expect("series");
+    let all = series[0].span(crate::domain::time::Interval::ALL).expect("whole").expect("points");
+    assert_eq!((all.count, all.sum), (4_000, 8_000));
+    assert_eq!(engine.shared.loader.runs().reads(), 3);
+}
+
 /// Changes lie in frames of at most some thousand, each of which says its first and last revision.
 #[tokio::test]
 async fn changes_lie_in_frames_that_say_their_revisions() {

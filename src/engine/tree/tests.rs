@@ -11,7 +11,7 @@ use crate::domain::name::MetricName;
 use crate::domain::point::Point;
 use crate::domain::time::Interval;
 use crate::engine::Settings;
-use crate::engine::block::Row;
+use crate::engine::block::{Leaf, Row};
 use crate::engine::history::History;
 use crate::engine::lost::{Lost, Whose};
 use crate::engine::view::Visitor;
@@ -19,7 +19,7 @@ use crate::store::Damage;
 use crate::store::memory::MemoryStore;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 struct Made {
     settings: Settings,
@@ -150,10 +150,12 @@ fn shown(made: &Made, from: i64, to: i64, takes: bool, ends_at: usize) -> Shown 
 #[test]
 fn of_a_long_interval_its_ends_alone_are_looked_at_point_by_point() {
     // Three levels, of blocks that are no multiple of a chunk.
-    let mut made = Made::new(300, 4);
+    let mut made = Made::new(600, 4);
     made.apply(&set(0..5_000));
-    let edges =
-        [0, 1, 63, 64, 65, 127, 128, 299, 300, 301, 363, 364, 365, 599, 600, 2_400, 2_401, 4_700, 4_936, 4_999, 5_000];
+    let edges = [
+        0, 1, 255, 256, 257, 511, 512, 599, 600, 601, 855, 856, 857, 1_199, 1_200, 2_400, 2_401, 4_700, 4_936, 4_999,
+        5_000,
+    ];
     for from in edges {
         for to in edges {
             let expected: Vec<i64> = (from..to).collect();
@@ -161,15 +163,56 @@ fn of_a_long_interval_its_ends_alone_are_looked_at_point_by_point() {
             assert_eq!(all.points, expected, "{from} to {to}");
             let some = shown(&made, from, to, true, usize::MAX);
             assert_eq!(some.sum, expected.iter().map(|t| i128::from(*t)).sum::<i128>(), "{from} to {to}");
-            assert!(some.points.len() <= 2 * 64, "{} points of {from} to {to}", some.points.len());
+            assert!(some.points.len() <= 2 * 256, "{} points of {from} to {to}", some.points.len());
             // Within a block chunks, above it at most the children of two nodes a level.
-            assert!(some.stretches <= 2 * 300 / 64 + 2 * 4 * 3, "{} stretches of {from} to {to}", some.stretches);
+            assert!(some.stretches <= 2 * 600 / 256 + 2 * 4 * 3, "{} stretches of {from} to {to}", some.stretches);
             let first = shown(&made, from, to, false, 70);
             assert_eq!(first.points, expected[..expected.len().min(70)], "it ends where it is told to");
         }
     }
     let whole = shown(&made, 0, 5_000, true, usize::MAX);
     assert_eq!((whole.stretches, whole.points.len()), (1, 0), "the root answers for all");
+}
+
+/// Takes a block's points at once, and ends the walk at one of them.
+struct EndsAt(i64, Option<Time>);
+
+impl Visitor for EndsAt {
+    fn stretch(&mut self, _: &Aggregate) -> bool {
+        false
+    }
+
+    fn point(&mut self, _: &Point) -> ControlFlow<()> {
+        unreachable!("it takes the points of a block at once")
+    }
+
+    fn takes_points(&self, _: &Leaf) -> bool {
+        true
+    }
+
+    fn ended_at(&self) -> Option<Time> {
+        self.1
+    }
+
+    fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
+        self.1 = leaf.columns.points(range).map(|point| point.time).find(|time| time.0 == self.0);
+        if self.1.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// A walk that ended within a block rests on what lies before that point, and on nothing that is lost behind it.
+#[test]
+fn what_is_lost_behind_the_end_of_a_walk_is_not_missed() {
+    let mut made = Made::new(100, 4);
+    made.apply(&set((0..1_000).filter(|t| *t != 250)));
+    let whole = Lost::whole(Damage { file: String::new(), offset: 0, what: String::new() }, 1);
+    let lost = [Lost { first: Time(250), last: Time(250), last_end: Time(250), ..whole }];
+    for (end, is_whole) in [(0, true), (199, true), (200, true), (249, true), (251, false), (299, false), (300, false)]
+    {
+        let mut ends = EndsAt(end, None);
+        let walked = made.walk(None, &lost, |walk| walk.visit(made.root.as_ref(), Interval::ALL, &mut ends));
+        assert_eq!((walked.is_ok(), ends.1), (is_whole, Some(Time(end))), "it ended at {end}");
+    }
 }
 
 /// Points that come in order fill blocks and nodes, so that a tree is as low as can be.
@@ -343,6 +386,40 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+proptest! {
+    /// What the past costs: the blocks of the interval with something later than the revision and something that is not,
+    /// by a look at each of them; beyond the bound it is not said how many more.
+    #[test]
+    fn the_blocks_that_were_changed_since_are_counted(
+        batches in batches(), from in -2i64..402, length in 0i64..300, max in 0usize..60,
+    ) {
+        let mut made = Made::new(8, 3);
+        let mut model = BTreeMap::new();
+        for (changes, _) in batches.iter().flat_map(|batch| changes(batch, &mut model)) {
+            made.apply(&changes);
+        }
+        let interval = Interval::new(Time(from), Time(from + length));
+        let mut extents = Vec::new();
+        made.root.iter().for_each(|root| extents_of_blocks(root, &mut extents));
+        for revision in 0..=made.revision {
+            let is_changed = |extent: &Extent| {
+                let is_asked = extent.first_key < interval.end && interval.start <= extent.last_key;
+                is_asked && (extent.lowest_revision..extent.highest_revision).contains(&revision)
+            };
+            let expected = extents.iter().filter(|extent| is_changed(extent)).count().min(max + 1);
+            let counted = made.walk(Some(revision), &[], |walk| walk.changed(made.root.as_ref(), interval, max));
+            prop_assert_eq!(counted.expect("it is in memory"), expected, "as of {}", revision);
+        }
+    }
+}
+
+fn extents_of_blocks(entry: &Entry, extents: &mut Vec<Extent>) {
+    match &entry.child.in_memory().expect("nothing is stored") {
+        Body::Leaf(_) => extents.push(entry.extent),
+        Body::Node(children) => children.iter().for_each(|child| extents_of_blocks(child, extents)),
     }
 }
 

@@ -1,14 +1,14 @@
 //! Walking a tree in order of time, at a revision, opening only what its aggregates do not answer. What rests on lost
 //! keys is refused here: nothing else walks a tree for an answer.
 
-use super::child::{Body, Loader};
+use super::child::{Body, Child, Loader};
 use super::{Entry, Extent};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
-use crate::engine::block::{CHUNK_POINTS, Columns, Leaf, Row};
+use crate::engine::block::{CHUNK_POINTS, Columns, Leaf};
 use crate::engine::history::History;
 use crate::engine::lost::{self, Lost, Whose};
 use crate::engine::view::Visitor;
@@ -43,6 +43,10 @@ pub trait Past {
     fn get(&self, entry: &Entry) -> Option<Arc<Leaf>>;
     /// It was this.
     fn put(&self, entry: &Entry, leaf: &Arc<Leaf>);
+    /// Whether a child's content may be asked for: an attempt asks for what is in memory only, and not for much of it.
+    fn allows(&self, _: &Child) -> bool {
+        true
+    }
 }
 
 impl Walk<'_> {
@@ -70,7 +74,7 @@ impl Walk<'_> {
                 return go_on;
             }
         }
-        match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
+        match self.load(entry)? {
             Body::Node(entries) => {
                 for child in entries.reaching(interval.start).take_while(|e| e.extent.first_key < interval.end) {
                     if self.walk(child, interval, visitor)?.is_break() {
@@ -82,6 +86,13 @@ impl Walk<'_> {
             Body::Leaf(leaf) if as_it_is => Ok(self.walk_leaf(&leaf, interval, visitor)),
             Body::Leaf(leaf) => Ok(self.walk_leaf(&*self.past_of(entry, &leaf)?, interval, visitor)),
         }
+    }
+
+    fn load(&self, entry: &Entry) -> Result<Body, StoreError> {
+        if !self.past.allows(&entry.child) {
+            return Err(StoreError::Deferred);
+        }
+        self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))
     }
 
     /// Time of the nearest point on a side of a time under `entry`. Opens only what holds it; adds nothing up.
@@ -102,7 +113,7 @@ impl Walk<'_> {
                 _ => return Ok(None),
             }
         }
-        match self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))? {
+        match self.load(entry)? {
             Body::Leaf(leaf) if as_it_is => Ok(side.nearest_of(&leaf.columns)),
             Body::Leaf(leaf) => Ok(side.nearest_of(&self.past_of(entry, &leaf)?.columns)),
             Body::Node(entries) => {
@@ -112,6 +123,33 @@ impl Walk<'_> {
                     Side::From(_) => entries.iter().find_map(&mut nearest),
                 };
                 found.transpose()
+            }
+        }
+    }
+
+    /// Adds to `count` the blocks under `entry` that hold something later than the revision and something that is not,
+    /// within the interval; more than `max` are not counted on. Opens nodes only.
+    fn count_changed(
+        &self,
+        entry: &Entry,
+        interval: &Interval,
+        max: usize,
+        count: &mut usize,
+    ) -> Result<(), StoreError> {
+        let extent = &entry.extent;
+        let is_asked = interval.start <= extent.last_key && extent.first_key < interval.end;
+        let begins_later = self.revision.is_some_and(|r| r < extent.lowest_revision);
+        if !is_asked || begins_later || self.is_as_it_is(entry) || *count > max {
+            return Ok(());
+        }
+        match self.loader.node(&entry.child).map_err(|error| self.touching(error, extent))? {
+            Some(entries) => entries
+                .reaching(interval.start)
+                .take_while(|e| e.extent.first_key < interval.end)
+                .try_for_each(|child| self.count_changed(child, interval, max, count)),
+            None => {
+                *count += 1;
+                Ok(())
             }
         }
     }
@@ -142,20 +180,24 @@ impl Walk<'_> {
         let revision = self.revision.expect("only an earlier revision asks for what was");
         let versions = self.history.versions(extent.first_key, extent.last_key, self.loader);
         let versions = versions.map_err(|error| self.touching(error, extent))?;
-        let mut rows: Vec<Row> = leaf.columns.rows().filter(|row| row.revision <= revision).collect();
-        let current = rows.len();
-        let mut known = versions.into_iter().filter(|((_, r), _)| *r <= revision).peekable();
+        let mut known = versions.into_iter().filter(|((_, made), _)| *made <= revision).peekable();
+        let mut was = Columns::default();
+        let mut from = 0;
         while let Some(((time, made), point)) = known.next() {
             if known.peek().is_some_and(|((next, _), _)| *next == time) {
                 continue; // a later version of the same key follows
             }
-            let is_current = rows[..current].binary_search_by_key(&time, |row| row.point.time).is_ok();
-            if let (Some(point), false) = (point, is_current) {
-                rows.push(Row { point, revision: made });
+            let Some(point) = point else { continue };
+            let to = leaf.columns.at_or_after(time);
+            let is_current = |i| leaf.columns.times.get(i) == Some(time.0) && leaf.columns.revisions.at(i) <= revision;
+            if !is_current(to) {
+                extend_as_of(&mut was, &leaf.columns, from..to, revision);
+                was.push_point(&point, made);
+                from = to;
             }
         }
-        rows.sort_unstable_by_key(|row| row.point.time);
-        Ok(Leaf::new(rows.into_iter().collect()))
+        extend_as_of(&mut was, &leaf.columns, from..leaf.columns.len(), revision);
+        Ok(Leaf::new(was))
     }
 
     fn walk_leaf(&self, leaf: &Leaf, interval: &Interval, visitor: &mut dyn Visitor) -> ControlFlow<()> {
@@ -176,6 +218,16 @@ impl Walk<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Appends the rows of a range that are not later than the revision, a stretch at a time: most are not.
+fn extend_as_of(was: &mut Columns, columns: &Columns, range: Range<usize>, revision: i64) {
+    let mut from = range.start;
+    for later in range.clone().filter(|i| columns.revisions.at(*i) > revision) {
+        was.extend(columns, from..later);
+        from = later + 1;
+    }
+    was.extend(columns, from..range.end);
 }
 
 /// Adds up everything it is shown.
@@ -288,7 +340,8 @@ impl Visitor for Noting<'_> {
             true => {
                 let last = range.end.checked_sub(1);
                 let flow = self.visitor.points(leaf, range);
-                self.ended_at = last.filter(|_| flow.is_break()).map(|last| leaf.columns.time(last));
+                let ended_at = || self.visitor.ended_at().or(last.map(|last| leaf.columns.time(last)));
+                self.ended_at = flow.is_break().then(ended_at).flatten();
                 flow
             }
             false => leaf.columns.points(range).try_for_each(|point| self.point(&point)),
@@ -323,6 +376,14 @@ impl Walk<'_> {
             let _ = self.walk(root, &interval, &mut sum)?;
         }
         Ok(sum.0.total)
+    }
+
+    /// Blocks that were changed since the revision, and that an answer about the interval makes as they were; `max + 1`
+    /// where there are more than `max`. Cost: the nodes above them.
+    pub fn changed(&self, root: Option<&Entry>, interval: Interval, max: usize) -> Result<usize, StoreError> {
+        let mut count = 0;
+        root.map_or(Ok(()), |root| self.count_changed(root, &interval, max, &mut count))?;
+        Ok(count)
     }
 
     /// Times of the first and the last point of the interval.

@@ -8,12 +8,13 @@ use super::super::page::{Pin, Position, Room};
 use super::check::Checks;
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::{Definition, Kind};
-use crate::domain::limit::QUESTION_SERIES_MAX;
+use crate::domain::limit::{QUESTION_PAST_BLOCKS_MAX, QUESTION_SERIES_MAX};
 use crate::domain::name::MetricName;
-use crate::domain::time::Time;
+use crate::domain::time::{Interval, Time};
 use crate::engine::batch::Filter;
 use crate::engine::view::{MetricView, SeriesView, View};
 use crate::engine::{AsOf, Engine, ViewError};
+use crate::store::StoreError;
 use std::sync::Arc;
 
 /// One metric at one revision, and what of it is asked for.
@@ -128,9 +129,40 @@ impl Scene {
         Ok(series)
     }
 
-    /// The groups, by their values. One where there is no `group_by`, even without series.
-    pub(in crate::query) fn groups(&self) -> Result<Vec<Group>, QueryError> {
-        Group::all(self.series()?, self.kind(), &self.group_by)
+    /// Asks from what is in memory, for a short while: for a caller that must not block. None: that is not enough.
+    pub fn attempt<T>(&self, ask: impl FnOnce() -> Result<T, QueryError>) -> Option<Result<T, QueryError>> {
+        match self.metric.as_ref()?.attempt(ask)? {
+            Err(QueryError::Store(StoreError::Deferred)) => None,
+            answer => Some(answer),
+        }
+    }
+
+    /// The groups, by their values. One where there is no `group_by`, even without series. Refused where their past is
+    /// dear over `read`, the times that the answer rests on.
+    pub(in crate::query) fn groups(&self, read: Interval) -> Result<Vec<Group>, QueryError> {
+        let series = self.series()?;
+        self.price(&series, read)?;
+        Group::all(series, self.kind(), &self.group_by)
+    }
+
+    /// What was changed since the revision is made as it was, block by block: more of them than the bound are refused
+    /// before the first is.
+    fn price(&self, series: &[SeriesView], read: Interval) -> Result<(), QueryError> {
+        let mut left = QUESTION_PAST_BLOCKS_MAX;
+        for series in series {
+            let changed = series.changed(read, left)?;
+            let Some(less) = left.checked_sub(changed) else {
+                let revision = self.view.revision();
+                let what = format!(
+                    "as of revision {revision} more than {QUESTION_PAST_BLOCKS_MAX} blocks would be made as they were, \
+                     for they were changed since; ask for a shorter interval, fewer series or a later revision"
+                );
+                let fault = Fault::new(Reason::QuestionTooCostly, "as_of", what).with("revision", revision);
+                return Err(fault.with("blocks_max", QUESTION_PAST_BLOCKS_MAX).into());
+            };
+            left = less;
+        }
+        Ok(())
     }
 
     /// The answer's head, without groups yet.

@@ -22,36 +22,48 @@ pub fn time_field(columns: &Columns, entry: u32, number: u32) -> String {
 /// The points of an entry. Of a metric that is not there only what needs no definition is checked.
 pub fn read(columns: &Columns, entry: u32, known: Option<&Known>, faults: &mut Faults) -> Read {
     let before = faults.count();
-    check_counts(columns, entry, known, faults);
-    let mut reader = Reader { columns, entry, known, faults, read: Read::default() };
+    let starts_allowed = known.is_none_or(|known| known.definition.kind == Kind::Cumulative);
+    check_counts(columns, entry, starts_allowed, faults);
+    let starts = if starts_allowed { &columns.start_times[..] } else { &[] };
+    let mut reader = Reader { columns, starts, entry, known, faults, read: Read::default() };
     if let Err(fault) = reader.times(before) {
         let place = if matches!(columns.times, None | Some(Times::Fixed(_))) { 3 } else { 2 };
         reader.faults.push_at(entry_place(entry, place), || fault);
     }
-    reader.read
+    let read = reader.read;
+    if let Some(known) = known.filter(|_| !starts_allowed && !columns.start_times.is_empty()) {
+        // They are the first point's as much as any other's: a fault of its time comes before this one.
+        let fault = || kind_differs(&known.definition, "CUMULATIVE", starts_field(entry));
+        faults.push_at(point_place(entry, 0, 3), fault);
+    }
+    read
 }
 
-/// That there are values, and as many start times as they need.
-fn check_counts(columns: &Columns, entry: u32, known: Option<&Known>, faults: &mut Faults) {
+fn starts_field(entry: u32) -> String {
+    format!("series[{entry}].columns.start_times")
+}
+
+/// That there are values, and as many start times as they need, where there may be any.
+fn check_counts(columns: &Columns, entry: u32, starts_allowed: bool, faults: &mut Faults) {
     let (values, starts) = (columns.units.len(), columns.start_times.len());
     if values == 0 {
         faults.push_at(entry_place(entry, 4), || {
             required(format!("series[{entry}].columns.units"), "send at least one value, or leave the entry out")
         });
     }
-    let field = || format!("series[{entry}].columns.start_times");
-    if let Some(known) = known.filter(|known| starts > 0 && known.definition.kind != Kind::Cumulative) {
-        faults.push_at(entry_place(entry, 5), || kind_differs(&known.definition, "CUMULATIVE", field()));
-    } else if starts > 1 && starts != values {
+    if starts_allowed && starts > 1 && starts != values {
         faults.push_at(entry_place(entry, 5), || {
             let why = format!("has {starts} times for {values} values; send none, one for all, or one a value");
-            Fault::new(Reason::FieldInvalid, field(), why).with("start_times", starts).with("values", values)
+            let fault = Fault::new(Reason::FieldInvalid, starts_field(entry), why);
+            fault.with("start_times", starts).with("values", values)
         });
     }
 }
 
 struct Reader<'a> {
     columns: &'a Columns,
+    /// Start times, where they may be given.
+    starts: &'a [i64],
     entry: u32,
     known: Option<&'a Known>,
     faults: &'a mut Faults,
@@ -165,7 +177,7 @@ impl<'a> Reader<'a> {
         {
             return None;
         }
-        let starts = &self.columns.start_times;
+        let starts = self.starts;
         let start = |(i, time): (usize, i64)| {
             let start = starts[if starts.len() == 1 { 0 } else { i }];
             (is_input(start) && start <= time).then(|| time.wrapping_sub(start).wrapping_add(1))
@@ -214,7 +226,7 @@ impl<'a> Reader<'a> {
 
     fn walk_reports(&mut self, times: impl Iterator<Item = i64>) {
         let units = &self.columns.units;
-        let starts = &self.columns.start_times;
+        let starts = self.starts;
         self.starts_in_range();
         for (number, (nanos, &value)) in (0u32..).zip(times.zip(units)) {
             if !self.in_range(number, nanos) {
@@ -236,7 +248,7 @@ impl<'a> Reader<'a> {
 
     fn starts_in_range(&mut self) {
         let entry = self.entry;
-        for (number, &nanos) in (0u32..).zip(&self.columns.start_times) {
+        for (number, &nanos) in (0u32..).zip(self.starts) {
             let field = || format!("series[{entry}].columns.start_times[{number}]");
             if let Err(fault) = time::unix_nanos(nanos, field) {
                 self.faults.push_at(point_place(entry, number, 3), || fault);

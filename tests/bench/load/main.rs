@@ -87,7 +87,8 @@ impl Bench {
             1 | 2 => ingest::columns(self).await,
             3 => ingest::small(self).await,
             4 => ingest::on_disk(self).await,
-            5 | 6 | 16 => ask::one_long(self).await,
+            5 | 6 => ask::one_long(self).await,
+            16 => ask::past(self).await,
             8 => [ask::many(self).await, ask::very_many(self).await].concat(),
             9 | 10 => ask::many(self).await,
             11 => ask::late(self).await,
@@ -119,7 +120,7 @@ async fn main() {
         one: OnceLock::new(),
     };
     // One of each group that is measured together.
-    let all = [1, 3, 4, 5, 8, 11, 12, 13, 14].to_vec();
+    let all = [1, 3, 4, 5, 8, 11, 12, 13, 14, 16].to_vec();
     let rows = if arguments.rows.is_empty() { all } else { arguments.rows };
     for row in rows {
         for figure in bench.row(row).await {

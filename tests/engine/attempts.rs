@@ -1,0 +1,83 @@
+//! Questions that must not block: answered from memory alone, and for a short while, or not at all.
+
+use super::{HOUR, batch, definition, name, set};
+use milepost::clock::ManualClock;
+use milepost::domain::definition::Kind;
+use milepost::domain::point::Point;
+use milepost::domain::time::{Interval, Time};
+use milepost::engine::batch::Change;
+use milepost::engine::view::MetricView;
+use milepost::engine::{AsOf, Engine, Settings};
+use milepost::store::StoreError;
+use milepost::store::memory::MemoryStore;
+use std::sync::Arc;
+
+const POINTS: i64 = 4_000;
+
+fn open(store: &MemoryStore) -> Engine {
+    let settings = Settings {
+        block_points_max: 8,
+        tail_points_min: 3,
+        page_points_max: 2,
+        node_children_max: 4,
+        ..Settings::default()
+    };
+    let clock = Arc::new(ManualClock::at(Time(2 * POINTS * HOUR)));
+    Engine::open(Arc::new(store.clone()), clock, settings).expect("it opens")
+}
+
+async fn metric(engine: &Engine, as_of: AsOf) -> MetricView {
+    let view = engine.view(&name().component(), as_of).await.expect("a view");
+    view.metric(&name()).expect("whole").expect("the metric")
+}
+
+/// The totals at some instants. Every one of them goes down one path.
+fn totals(metric: &MetricView, count: i64) -> Result<Vec<i128>, StoreError> {
+    let series = metric.series(&[])?.remove(0);
+    let total = |k: i64| {
+        let span = series.span(Interval::new(Time::MIN, Time((17 * k + 11) % POINTS * HOUR)))?;
+        Ok(span.map_or(0, |span| span.sum))
+    };
+    (0..count).map(total).collect()
+}
+
+fn expected(count: i64) -> Vec<i128> {
+    (0..count).map(|k| i128::from((17 * k + 11) % POINTS)).collect()
+}
+
+/// What is not in memory is left to a question that may read; once it has, an attempt has the same answer. What takes long
+/// is left to it too, though all of it is there; and whatever became of an attempt, the next question is asked as ever.
+#[tokio::test]
+async fn an_attempt_reads_nothing_and_looks_at_little() {
+    let store = MemoryStore::new();
+    let engine = open(&store);
+    engine.write(batch(Change::Create(Box::new(definition(Kind::Delta))))).await.expect("made");
+    let one = |t: i64| Point::of_period(Time(t * HOUR), Time((t + 1) * HOUR), 1);
+    engine.write(batch(set((0..POINTS).map(one).collect()))).await.expect("written");
+    engine.close().await.expect("closed");
+    let engine = open(&store);
+    let metric_now = metric(&engine, AsOf::Now).await;
+    let before = engine.children_read();
+    let cold = metric_now.attempt(|| totals(&metric_now, 3)).expect("it is tried");
+    assert!(matches!(cold, Err(StoreError::Deferred)), "{cold:?}");
+    assert_eq!(engine.children_read(), before, "nothing was read");
+    assert_eq!(totals(&metric_now, 3).expect("it may read"), expected(3));
+    assert!(engine.children_read() > before);
+    let warm = metric_now.attempt(|| totals(&metric_now, 3)).expect("it is tried");
+    assert_eq!(warm.expect("all is in memory"), expected(3));
+
+    assert_eq!(totals(&metric_now, 200).expect("it may read"), expected(200));
+    let before = engine.children_read();
+    let long = metric_now.attempt(|| totals(&metric_now, 200)).expect("it is tried");
+    assert!(matches!(long, Err(StoreError::Deferred)), "200 paths of five are more than it looks at");
+    assert_eq!(metric_now.attempt(|| totals(&metric_now, 20)).expect("it is tried").expect("short"), expected(20));
+    assert_eq!(totals(&metric_now, 200).expect("it may take long"), expected(200));
+    assert_eq!(engine.children_read(), before, "all of it was in memory");
+
+    // The past is made of blocks: it is not tried.
+    engine.write(batch(set(vec![one(3_000)]))).await.expect("unchanged");
+    engine.write(batch(set(vec![Point { value: 5, ..one(3_000) }]))).await.expect("corrected");
+    assert!(metric(&engine, AsOf::Revision(2)).await.attempt(|| ()).is_none());
+    assert!(metric(&engine, AsOf::Revision(3)).await.attempt(|| ()).is_some());
+    engine.close().await.expect("closed");
+}
