@@ -100,6 +100,8 @@ fn samples() -> &'static Samples {
             let frame = store.read_frame(at).expect("it is whole");
             frames.entry(name(format)).or_default().push(frame.to_vec());
         }
+        // Pages are written at closing.
+        runtime().block_on(engine.close()).expect("it closes");
         for (prefix, format) in [(&b"N"[..], Format::Node), (b"S", Format::IndexPage)] {
             let mut take = |_: &[u8], value: bytes::Bytes| frames.entry(name(format)).or_default().push(value.to_vec());
             store.scan_index(prefix, &mut take).expect("the index is whole");
@@ -109,7 +111,6 @@ fn samples() -> &'static Samples {
             [&length[..], &record.series, &record.body].concat()
         });
         frames.insert(name(Format::Effect), effects.collect());
-        runtime().block_on(engine.close()).expect("it closes");
         let (fold_files, marker) = directory();
         Samples { frames, records, fold_files, marker }
     })
