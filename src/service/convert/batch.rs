@@ -124,6 +124,7 @@ pub fn point_count(request: &WritePointsRequest) -> usize {
 
 /// How many points a batch counts as while it is in flight; of very many entries not all.
 pub fn points_in_flight(request: &WritePointsRequest) -> usize {
+    const _: () = assert!(POINTS_IN_FLIGHT_MAX / 4 > BATCH_POINTS_MAX);
     (point_count(request) + request.series.len() * ENTRY_IN_FLIGHT_POINTS).clamp(1, POINTS_IN_FLIGHT_MAX / 4)
 }
 
