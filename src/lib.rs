@@ -13,6 +13,7 @@ pub mod disk;
 pub mod domain;
 pub mod engine;
 pub mod planted;
+pub mod program;
 pub mod proto;
 pub mod query;
 pub mod random;
