@@ -22,7 +22,7 @@ pub mod total;
 mod window;
 
 pub use fault::{Fault, QueryError, Reason};
-pub use plan::{ChangesPlan, MilestonesPlan, PointsPlan, RangePlan, TotalPlan};
+pub use plan::{ChangesPlan, MilestonesPlan, PointsPlan, RangePlan, Scene, TotalPlan};
 
 use page::{Pin, Position};
 

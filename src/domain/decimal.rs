@@ -50,6 +50,9 @@ pub(super) fn parse_units(text: &str, scale: u32) -> Result<i128, DecimalError> 
 
 /// Units of 10^-scale as text with exactly `scale` digits after the point.
 pub fn format(units: i128, scale: u8) -> String {
+    if scale == 0 {
+        return units.to_string();
+    }
     let sign = if units < 0 { "-" } else { "" };
     format!("{sign}{}", magnitude(units.unsigned_abs(), scale))
 }

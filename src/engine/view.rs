@@ -9,6 +9,7 @@ use super::readers::Token;
 use super::state::{Component, Metric, Series};
 use super::tree::Entry;
 use super::tree::child::{Child, Loader};
+pub use super::tree::children::Stretches;
 use super::tree::walk::{Past, Walk};
 use crate::domain::aggregate::{Aggregate, link};
 use crate::domain::calendar::Calendar;
@@ -97,6 +98,11 @@ pub trait Visitor {
     /// A stretch of points, whole within the interval: true takes its aggregate as the answer, false goes inside
     /// (down to `point`).
     fn stretch(&mut self, aggregate: &Aggregate) -> bool;
+    /// Stretches of a DELTA that follow each other, whole within the interval: takes the first so many of them at once.
+    /// None, unless it does better: they come one by one.
+    fn stretches(&mut self, _: &Stretches<'_>) -> usize {
+        0
+    }
     /// One point. `Break` ends the walk.
     fn point(&mut self, point: &Point) -> ControlFlow<()>;
     /// Whether it would rather have the points of this block through `points` than what its chunks come to. One that
@@ -476,6 +482,12 @@ impl Visitor for Reach {
         true
     }
 
+    fn stretches(&mut self, many: &Stretches<'_>) -> usize {
+        let passed = many.below(self.level - self.sum);
+        self.sum += many.first(passed).0;
+        passed
+    }
+
     fn takes_points(&self, leaf: &Leaf) -> bool {
         self.kind == Kind::Delta && leaf.sums(Kind::Delta).is_some_and(|sums| sums.never_falls)
     }
@@ -489,22 +501,12 @@ impl Visitor for Reach {
         let Some(sums) = leaf.sums(self.kind).filter(|_| self.takes_points(leaf) && !range.is_empty()) else {
             return leaf.columns.points(range).try_for_each(|point| self.point(&point));
         };
-        let sum = |to: usize| i128::from(sums.sum(&leaf.columns, range.start..to));
-        let missing = self.level - self.sum;
-        if sum(range.end) < missing {
-            self.sum += sum(range.end);
-            return ControlFlow::Continue(());
+        let found = sums.below(&leaf.columns, range.clone(), self.level - self.sum);
+        self.sum += i128::from(sums.sum(&leaf.columns, range.start..found));
+        match found < range.end {
+            true => self.point(&leaf.columns.point(found)),
+            false => ControlFlow::Continue(()),
         }
-        let (mut from, mut to) = (range.start, range.end);
-        while from < to {
-            let middle = from.midpoint(to);
-            match sum(middle + 1) < missing {
-                true => from = middle + 1,
-                false => to = middle,
-            }
-        }
-        self.sum += sum(from);
-        self.point(&leaf.columns.point(from))
     }
 
     fn point(&mut self, point: &Point) -> ControlFlow<()> {

@@ -13,7 +13,7 @@ use crate::domain::aggregate::{Aggregate, link};
 use crate::domain::definition::Kind;
 use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::{Interval, Time};
-use crate::engine::view::{Leaf, SeriesView, Visitor};
+use crate::engine::view::{Leaf, SeriesView, Stretches, Visitor};
 use crate::store::StoreError;
 use std::ops::{ControlFlow, Range};
 
@@ -27,6 +27,8 @@ pub struct Ledger {
     first: Result<Option<Aggregate>, StoreError>,
     /// What the points up to the last one come to, or why nobody knows the last.
     last: Result<Option<Aggregate>, StoreError>,
+    /// All points are known, and no value is below 0.
+    never_falls: bool,
 }
 
 /// What the first report of a CUMULATIVE series is.
@@ -66,17 +68,22 @@ impl Ledger {
     /// O(log n). Where points are lost, what does not rest on them can still be asked.
     pub(super) fn new(series: SeriesView, kind: Kind) -> Result<Ledger, StoreError> {
         let opening = series.opening()?.cloned();
-        let (first, last) = match series.span(Interval::ALL) {
+        let (first, last, never_falls) = match series.span(Interval::ALL) {
             Err(StoreError::Damaged { .. }) => {
                 let alone = |point: Option<Point>| point.map(|point| Aggregate::of(kind, &point, series.periods()));
-                (series.first_from(Time::MIN).map(alone), series.last_before(Time::MAX).map(alone))
+                (series.first_from(Time::MIN).map(alone), series.last_before(Time::MAX).map(alone), false)
             }
             whole => {
                 let whole = whole?;
-                (Ok(whole), Ok(whole))
+                (Ok(whole), Ok(whole), whole.is_some_and(|whole| whole.min >= 0))
             }
         };
-        Ok(Ledger { series, kind, opening, first, last })
+        Ok(Ledger { series, kind, opening, first, last, never_falls })
+    }
+
+    /// Whether all points are known and no value is below 0: then what a DELTA comes to never falls.
+    pub(super) fn never_falls(&self) -> bool {
+        self.never_falls
     }
 
     pub(super) fn labels(&self) -> &Labels {
@@ -215,6 +222,14 @@ impl Visitor for Flow {
     fn stretch(&mut self, aggregate: &Aggregate) -> bool {
         self.add(aggregate.sum, aggregate.count, aggregate.last_end);
         true
+    }
+
+    fn stretches(&mut self, many: &Stretches<'_>) -> usize {
+        let (sum, points) = many.first(many.count());
+        if let Some(end) = many.last_end(many.count()) {
+            self.add(sum, points, end);
+        }
+        many.count()
     }
 
     fn point(&mut self, point: &Point) -> ControlFlow<()> {

@@ -3,6 +3,7 @@
 use super::body::{code_of, watched};
 use crate::clock;
 use http::{Request, Response};
+use std::fmt::Display;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -44,8 +45,9 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let started = clock::instant();
         let peer = request.extensions().get::<TcpConnectInfo>().and_then(|info| info.remote_addr());
-        let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
-        let span = tracing::info_span!("call", method = request.uri().path(), peer);
+        // not made a text where nobody reads it
+        let peer = peer.as_ref().map_or(&"unknown" as &dyn Display, |peer| peer);
+        let span = tracing::info_span!("call", method = request.uri().path(), %peer);
         let answer = span.in_scope(|| self.0.call(request));
         let watching = span.clone();
         Box::pin(

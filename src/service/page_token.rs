@@ -11,33 +11,43 @@ use crate::domain::time::Time;
 use crate::query::page::{Pin, Position};
 use crate::query::{Fault, Reason};
 use prost::Message;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 const FORMAT: u8 = 1;
 const BYTES: usize = 54;
 
 /// What a token belongs to: a call, and its request without `page_size` and `page_token`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bound([u8; 16]);
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bound {
+    call: &'static str,
+    request: Vec<u8>,
+}
+
+type Digest = [u8; 16];
 
 impl Bound {
     /// To `request`, of which page size and token are to be left out.
-    pub fn to(call: &str, request: &impl Message) -> Bound {
+    pub fn to(call: &'static str, request: &impl Message) -> Bound {
+        Bound { call, request: request.encode_to_vec() }
+    }
+
+    /// Made where there is a token: most questions have none.
+    fn digest(&self) -> Digest {
         let mut hash = Sha256::new();
-        hash.update(call.as_bytes());
+        hash.update(self.call.as_bytes());
         hash.update([0]);
-        hash.update(request.encode_to_vec());
+        hash.update(&self.request);
         let digest: [u8; 32] = hash.finalize().into();
         let mut bound = [0; 16];
         bound.copy_from_slice(&digest[..16]);
-        Bound(bound)
+        bound
     }
 
     /// The token of a page.
     pub fn write(&self, pin: Pin) -> String {
         let Pin { revision, evaluate_time, position } = pin;
         let mut bytes = vec![FORMAT];
-        bytes.extend(self.0);
+        bytes.extend(self.digest());
         bytes.extend(revision.to_be_bytes());
         bytes.extend(evaluate_time.0.to_be_bytes());
         bytes.extend(position.group.to_be_bytes());
@@ -56,7 +66,7 @@ impl Bound {
             let what = "the token is damaged; take next_page_token as it was answered";
             return Err(Fault::new(Reason::PageTokenInvalid, "page_token", what).with("page_token", token));
         };
-        if bound != *self {
+        if bound != self.digest() {
             let what = "the token belongs to another request; send the same one, only page_size may differ";
             return Err(Fault::new(Reason::PageTokenInvalid, "page_token", what).with("page_token", token));
         }
@@ -64,7 +74,7 @@ impl Bound {
     }
 }
 
-fn decode(token: &str) -> Option<(Bound, Pin)> {
+fn decode(token: &str) -> Option<(Digest, Pin)> {
     if token.len() != BYTES * 2 || !token.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return None;
     }
@@ -74,7 +84,7 @@ fn decode(token: &str) -> Option<(Bound, Pin)> {
     if said[0] != FORMAT || crc32fast::hash(said).to_be_bytes() != crc {
         return None;
     }
-    let bound = Bound(said[1..17].try_into().ok()?);
+    let bound = said[1..17].try_into().ok()?;
     let integer = |from: usize| Some(i64::from_be_bytes(said[from..from + 8].try_into().ok()?));
     let row = integer(42)?;
     let position = Position { group: integer(33)?.cast_unsigned(), row: (said[41] == 1).then_some(row) };

@@ -7,8 +7,9 @@ use crate::engine::Engine;
 use crate::proto::v1::query_service_server::QueryService;
 use crate::proto::v1::*;
 use crate::query::{
-    ChangesPlan, MilestonesPlan, PointsPlan, QueryError, RangePlan, TotalPlan, changes, milestone, range, total,
+    ChangesPlan, MilestonesPlan, PointsPlan, QueryError, RangePlan, Scene, TotalPlan, changes, milestone, range, total,
 };
+use std::mem::take;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -26,13 +27,14 @@ impl Query {
     }
 }
 
-/// What a page token of a request is bound to: the request without page size and token.
+/// What a page token of a request is bound to, the request without page size and token; and what its token says.
 macro_rules! bound {
-    ($call:literal, $request:expr) => {{
-        let mut request = $request.clone();
-        request.page_size = 0;
-        request.page_token.clear();
-        Bound::to($call, &request)
+    ($call:literal, $request:ident) => {{
+        let (size, token) = (take(&mut $request.page_size), take(&mut $request.page_token));
+        let bound = Bound::to($call, &$request);
+        $request.page_size = size;
+        let token = bound.read(&token);
+        (bound, token)
     }};
 }
 
@@ -54,6 +56,18 @@ async fn run<T: Send + 'static>(
     }
 }
 
+/// Answers from memory where that is enough, else where it may block.
+async fn attempt<P: Send + Sync + 'static, T: Send + 'static>(
+    plan: P,
+    scene: impl Fn(&P) -> &Scene,
+    answer: impl Fn(&P) -> Result<T, QueryError> + Send + 'static,
+) -> Result<Response<T>, Status> {
+    match scene(&plan).attempt(|| answer(&plan)) {
+        Some(answer) => answer.map(Response::new).map_err(refused),
+        None => run(move || answer(&plan)).await,
+    }
+}
+
 /// Sends all points; ends early when nobody listens any more.
 fn send_points(plan: &PointsPlan, sender: &mpsc::Sender<Result<ReadPointsResponse, Status>>) {
     let mut messages = convert::Messages::new(plan);
@@ -68,25 +82,20 @@ fn send_points(plan: &PointsPlan, sender: &mpsc::Sender<Result<ReadPointsRespons
 #[tonic::async_trait]
 impl QueryService for Query {
     async fn get_total(&self, request: Request<GetTotalRequest>) -> Result<Response<GetTotalResponse>, Status> {
-        let request = request.into_inner();
-        let bound = bound!("GetTotal", request);
-        let token = bound.read(&request.page_token);
+        let mut request = request.into_inner();
+        let (bound, token) = bound!("GetTotal", request);
         let plan = TotalPlan::of(&self.engine, convert::total_ask(request, token)).await.map_err(refused)?;
         let answer = move |plan: &TotalPlan| {
             let page = total::run(plan)?;
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::total(&page, next.unwrap_or_default()))
         };
-        match plan.scene().attempt(|| answer(&plan)) {
-            Some(answer) => answer.map(Response::new).map_err(refused),
-            None => run(move || answer(&plan)).await,
-        }
+        attempt(plan, |plan| plan.scene(), answer).await
     }
 
     async fn query_range(&self, request: Request<QueryRangeRequest>) -> Result<Response<QueryRangeResponse>, Status> {
-        let request = request.into_inner();
-        let bound = bound!("QueryRange", request);
-        let token = bound.read(&request.page_token);
+        let mut request = request.into_inner();
+        let (bound, token) = bound!("QueryRange", request);
         let plan = RangePlan::of(&self.engine, convert::range_ask(request, token)).await.map_err(refused)?;
         run(move || {
             let page = range::run(&plan)?;
@@ -101,9 +110,8 @@ impl QueryService for Query {
         &self,
         request: Request<QueryCumulativeRequest>,
     ) -> Result<Response<QueryCumulativeResponse>, Status> {
-        let request = request.into_inner();
-        let bound = bound!("QueryCumulative", request);
-        let token = bound.read(&request.page_token);
+        let mut request = request.into_inner();
+        let (bound, token) = bound!("QueryCumulative", request);
         let plan = RangePlan::of(&self.engine, convert::cumulative_ask(request, token)).await.map_err(refused)?;
         run(move || {
             let page = range::run(&plan)?;
@@ -118,19 +126,15 @@ impl QueryService for Query {
         &self,
         request: Request<ListMilestonesRequest>,
     ) -> Result<Response<ListMilestonesResponse>, Status> {
-        let request = request.into_inner();
-        let bound = bound!("ListMilestones", request);
-        let token = bound.read(&request.page_token);
+        let mut request = request.into_inner();
+        let (bound, token) = bound!("ListMilestones", request);
         let plan = MilestonesPlan::of(&self.engine, convert::milestones_ask(request, token)).await.map_err(refused)?;
         let answer = move |plan: &MilestonesPlan| {
             let page = milestone::run(plan)?;
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::milestones(&page, next.unwrap_or_default()))
         };
-        match plan.scene().attempt(|| answer(&plan)) {
-            Some(answer) => answer.map(Response::new).map_err(refused),
-            None => run(move || answer(&plan)).await,
-        }
+        attempt(plan, |plan| plan.scene(), answer).await
     }
 
     type ReadPointsStream = ReceiverStream<Result<ReadPointsResponse, Status>>;
@@ -151,9 +155,8 @@ impl QueryService for Query {
         &self,
         request: Request<ListChangesRequest>,
     ) -> Result<Response<ListChangesResponse>, Status> {
-        let request = request.into_inner();
-        let bound = bound!("ListChanges", request);
-        let token = bound.read(&request.page_token);
+        let mut request = request.into_inner();
+        let (bound, token) = bound!("ListChanges", request);
         let plan = ChangesPlan::of(&self.engine, convert::changes_ask(request, token)).await.map_err(refused)?;
         run(move || {
             let page = changes::run(&plan)?;

@@ -1,4 +1,5 @@
-//! One series of 10^4, 10^6 and 10^8 points, one a second: the curve must be flat but for the logarithm.
+//! One series of 10^4, 10^6 and 10^8 points, one a second: the curve must be flat but for the logarithm. With
+//! `MILEPOST_BENCH_POINTS=1000000000` of so many (some minutes, and a gigabyte of disk).
 
 use criterion::{BenchmarkId, Criterion};
 use milepost::clock::SystemClock;
@@ -28,9 +29,13 @@ pub fn name(metric: &str) -> MetricName {
 }
 
 pub fn open(dir: &Path) -> Engine {
+    open_with(dir, Settings::default())
+}
+
+fn open_with(dir: &Path, settings: Settings) -> Engine {
     let (disk, random) = (Arc::new(RealDisk), Arc::new(SystemRandom));
     let store = EmbeddedStore::open(dir, disk, random, StoreSettings::default()).expect("the store opens");
-    Engine::open(Arc::new(store), Arc::new(SystemClock), Settings::default()).expect("the engine opens")
+    Engine::open(Arc::new(store), Arc::new(SystemClock), settings).expect("the engine opens")
 }
 
 pub fn batch(change: Change) -> Batch {
@@ -104,8 +109,9 @@ fn long(points: u64) -> (tempfile::TempDir, Runtime, Engine, SeriesView) {
 
 pub fn totals_and_crossings(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("one series");
-    for points in [10_000u64, 1_000_000, 100_000_000] {
-        let (_dir, _runtime, _engine, view) = long(points);
+    let asked = std::env::var("MILEPOST_BENCH_POINTS").ok().map(|points| vec![points.parse().expect("a number")]);
+    for points in asked.unwrap_or_else(|| vec![10_000u64, 1_000_000, 100_000_000]) {
+        let (dir, runtime, engine, view) = long(points);
         let whole = view.span(Interval::ALL).expect("a sum").expect("points").sum;
         let mut k = 0u64;
         // Instants and amounts all over the series: mostly blocks that are not in the cache where it is long.
@@ -128,6 +134,17 @@ pub fn totals_and_crossings(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("first crossing of the same level", points), |b| {
             b.iter(|| black_box(view.reach(Interval::ALL, whole / 2).expect("a search")))
+        });
+        drop(view);
+        runtime.block_on(engine.close()).expect("closed");
+        // Nothing is held of what was read before: each question reads its path again.
+        let engine = open_with(dir.path(), Settings { cache_bytes_max: 1, ..Settings::default() });
+        let view = series(&runtime, &engine, "long");
+        group.bench_function(BenchmarkId::new("total at a random instant, nothing cached", points), |b| {
+            b.iter(|| {
+                let at = Time(START + (next() % points) as i64 * SECOND);
+                black_box(view.span(Interval::new(Time::MIN, at)).expect("a sum"))
+            })
         });
     }
     group.finish();

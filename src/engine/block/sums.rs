@@ -44,6 +44,21 @@ impl Sums {
         self.before(columns, range.end) - self.before(columns, range.start)
     }
 
+    /// Where in a range of the same columns, whose values never fall, what they come to reaches `level`; its end where it
+    /// does not. Some nanoseconds, however many they are.
+    pub fn below(&self, columns: &Columns, range: Range<usize>, level: i128) -> usize {
+        debug_assert!(self.never_falls, "where it falls it may have been there before");
+        let mut sum = -i128::from(self.before(columns, range.start));
+        let stretches = self.every.partition_point(|before| i128::from(*before) + sum < level);
+        let from = (stretches.saturating_sub(1) * STEP).clamp(range.start, range.end);
+        sum += i128::from(self.before(columns, from));
+        let reaches = |i: &usize| {
+            sum += i128::from(columns.values.at(*i));
+            sum >= level
+        };
+        (from..range.end).find(reaches).unwrap_or(range.end)
+    }
+
     fn before(&self, columns: &Columns, i: usize) -> i64 {
         // The last running sum is that before the last `STEP` values, or fewer.
         let place = (i / STEP).min(self.every.len() - 1);
@@ -73,7 +88,7 @@ mod tests {
                 proptest::collection::vec(prop_oneof![0i64..9, -9i64..9, any::<i64>()], 0..200),
                 (0i64..9, 0usize..200).prop_map(|(value, count)| vec![value; count]),
             ],
-            small in 0u32..64, length in 0i64..3, uneven: bool, from in 0usize..200, to in 0usize..200,
+            small in 0u32..64, length in 0i64..3, uneven: bool, from in 0usize..200, to in 0usize..200, level: i64,
         ) {
             let values: Vec<i64> = values.into_iter().map(|value| value >> small).collect();
             let end = |i: usize| Time(10 * i as i64 + length + i64::from(uneven && i == 1));
@@ -91,6 +106,15 @@ mod tests {
                 let expected: i128 = values[range.clone()].iter().map(|value| i128::from(*value)).sum();
                 prop_assert_eq!(i128::from(sums.sum(&columns, range.clone())), expected);
                 prop_assert_eq!(sums.never_falls, values.iter().all(|value| *value >= 0));
+                for level in [expected - 1, expected, expected + 1, expected / 2, expected / 2 + 1, level.into()] {
+                    let mut sum = 0;
+                    let reaches = |i: &usize| {
+                        sum += i128::from(values[*i]);
+                        sum >= level
+                    };
+                    let reached = range.clone().find(reaches).unwrap_or(range.end);
+                    prop_assert!(!sums.never_falls || sums.below(&columns, range.clone(), level) == reached);
+                }
                 prop_assert!(sums.every.len() * size_of::<i64>() <= Sums::bytes(values.len()));
             }
         }

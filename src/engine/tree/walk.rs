@@ -2,6 +2,7 @@
 //! keys is refused here: nothing else walks a tree for an answer.
 
 use super::child::{Body, Child, Loader};
+use super::children::Stretches;
 use super::{Entry, Extent};
 use crate::domain::aggregate::Aggregate;
 use crate::domain::calendar::Calendar;
@@ -76,16 +77,30 @@ impl Walk<'_> {
         }
         match self.load(entry)? {
             Body::Node(entries) => {
-                for child in entries.reaching(interval.start).take_while(|e| e.extent.first_key < interval.end) {
-                    if self.walk(child, interval, visitor)?.is_break() {
-                        return Ok(ControlFlow::Break(()));
-                    }
+                let many = entries.stretches(interval);
+                if self.walk_each(many.in_part().iter(), interval, visitor)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
                 }
-                go_on
+                let passed = if as_it_is && self.kind == Kind::Delta { visitor.stretches(&many) } else { 0 };
+                self.walk_each(entries.from(many.start() + passed), interval, visitor)
             }
             Body::Leaf(leaf) if as_it_is => Ok(self.walk_leaf(&leaf, interval, visitor)),
             Body::Leaf(leaf) => Ok(self.walk_leaf(&*self.past_of(entry, &leaf)?, interval, visitor)),
         }
+    }
+
+    fn walk_each<'e>(
+        &self,
+        children: impl Iterator<Item = &'e Entry>,
+        interval: &Interval,
+        visitor: &mut dyn Visitor,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        for child in children.take_while(|child| child.extent.first_key < interval.end) {
+            if self.walk(child, interval, visitor)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     fn load(&self, entry: &Entry) -> Result<Body, StoreError> {
@@ -119,8 +134,8 @@ impl Walk<'_> {
             Body::Node(entries) => {
                 let mut nearest = |child| self.nearest(child, side).transpose();
                 let found = match side {
-                    Side::Before(_) => entries.iter().rev().find_map(&mut nearest),
-                    Side::From(_) => entries.iter().find_map(&mut nearest),
+                    Side::Before(t) => entries.before(t).find_map(&mut nearest),
+                    Side::From(t) => entries.reaching(t).find_map(&mut nearest),
                 };
                 found.transpose()
             }
@@ -323,6 +338,10 @@ struct Noting<'a> {
 impl Visitor for Noting<'_> {
     fn stretch(&mut self, aggregate: &Aggregate) -> bool {
         self.visitor.stretch(aggregate)
+    }
+
+    fn stretches(&mut self, many: &Stretches<'_>) -> usize {
+        self.visitor.stretches(many)
     }
 
     fn point(&mut self, point: &Point) -> ControlFlow<()> {

@@ -15,6 +15,8 @@ pub(super) struct One<'a> {
     /// After everything before `from`; CUMULATIVE: up to and including the report at `from`.
     total: Option<i128>,
     from: Time,
+    /// The opening that was set; 0 where there is none.
+    opened: i128,
 }
 
 /// What the search comes to next.
@@ -27,7 +29,7 @@ enum Stage {
 
 impl<'a> One<'a> {
     pub(super) fn new(ledger: &'a Ledger, kind: Kind, end: Option<Time>) -> One<'a> {
-        One { ledger, kind, end, stage: Stage::Opening, total: None, from: Time::MIN }
+        One { ledger, kind, end, stage: Stage::Opening, total: None, from: Time::MIN, opened: 0 }
     }
 
     /// The first step at or above `level`, from the last one found on.
@@ -61,7 +63,7 @@ impl<'a> One<'a> {
             return None;
         }
         let after = i128::from(value);
-        self.total = Some(after);
+        (self.total, self.opened) = (Some(after), after);
         Some(Step { at: time, reached_after: None, reached_by: time, in_opening: true, before: None, after })
     }
 
@@ -79,8 +81,13 @@ impl<'a> One<'a> {
     }
 
     fn reach_by_point(&mut self, level: i128) -> Result<Option<Step>, StoreError> {
-        let before = self.total.unwrap_or(0);
-        let interval = Interval::new(self.from, self.limit());
+        // Where it never falls a search from the first point on finds the same, and need not find its way to `from` first:
+        // half the cost.
+        let (from, before) = match self.ledger.never_falls() {
+            true => (Time::MIN, self.opened),
+            false => (self.from, self.total.unwrap_or(0)),
+        };
+        let interval = Interval::new(from, self.limit());
         let Some(found) = self.ledger.series().reach(interval, level - before)? else { return Ok(None) };
         let point = found.point;
         let is_first = self.total.is_none() && self.ledger.first()?.is_some_and(|first| first.first_time == point.time);
