@@ -113,7 +113,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            block_points_max: 4_096,
+            block_points_max: 5_120,
             tail_points_min: 512,
             node_children_max: 64,
             page_points_max: 64,

@@ -233,7 +233,7 @@ mod tests {
     fn a_later_format_is_refused_by_both_numbers() {
         type Read = fn(&[u8]) -> Option<Undecodable>;
         let reads: [(&str, u8, Read); 9] = [
-            ("block", 3, |bytes| block::unpack(bytes).err()),
+            ("block", 4, |bytes| block::unpack(bytes).err()),
             ("run", 1, |bytes| history::unpack_run(bytes).err()),
             ("changes", 1, |bytes| changes::read_changes(bytes).err()),
             ("record", 3, |bytes| effect::read_effect(&[], bytes).err()),

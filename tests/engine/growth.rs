@@ -54,7 +54,7 @@ fn most_read(engine: &Engine, series: &SeriesView, points: i64) -> (u64, u64) {
     (total_reads, crossing_reads)
 }
 
-/// A path from the root to one block, whatever the length: nodes of 64 children over blocks of 4,096 points are two
+/// A path from the root to one block, whatever the length: nodes of 64 children over blocks of 5,120 points are two
 /// deep at a million points and three at a hundred million, and half-full ones are a level deeper at the most.
 #[tokio::test]
 async fn a_total_and_a_crossing_read_one_path_however_long_the_series() {

@@ -2,8 +2,8 @@
 //!
 //! Each of `fixtures/` holds a directory without its index, as after a kill, and `told.txt`: every question and its
 //! answer. `v1` is the first; in `v2` blocks are columns (format 3), in `v3` bodies of log records are too (format 3), in
-//! `v4` fold files may leave out frames and their sums are short (format 2). A fixture of a new version:
-//! `MILEPOST_MAKE_FIXTURE=tests/engine/fixtures/v5 cargo test --test engine makes_a_fixture`.
+//! `v4` fold files may leave out frames and their sums are short (format 2), in `v5` blocks may have runs (format 4). A
+//! fixture of a new version: `MILEPOST_MAKE_FIXTURE=tests/engine/fixtures/v6 cargo test --test engine makes_a_fixture`.
 
 use super::story::{self, BEGIN, Step};
 use super::told::{HOUR, everything};
