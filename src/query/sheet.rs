@@ -241,6 +241,7 @@ impl Visitor for Walk<'_> {
             return columns.points(range).try_for_each(|point| self.point(&point));
         };
         let mut at = range.start;
+        let mut before = sums.before(columns, at);
         while at < range.end {
             let index = self.window_of(columns.time(at));
             let in_window = self.windows[index..].first().filter(|_| index + 1 < self.windows.len());
@@ -249,7 +250,9 @@ impl Visitor for Walk<'_> {
                 let line = &mut self.lines[index];
                 line.points += (end - at) as u64;
                 line.steps += (end - at) as u64;
-                line.flow += i128::from(sums.sum(columns, at..end));
+                let with_it = sums.before(columns, end);
+                line.flow += i128::from(with_it - before);
+                before = with_it;
                 line.latest_end = line.latest_end.max(columns.end(end - 1));
             } else if let Some(levels) = summed(self.kind, columns, at..end, None) {
                 self.put(index, &levels);

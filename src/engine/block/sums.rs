@@ -59,7 +59,9 @@ impl Sums {
         (from..range.end).find(reaches).unwrap_or(range.end)
     }
 
-    fn before(&self, columns: &Columns, i: usize) -> i64 {
+    /// What the points before the `i`th of the same columns come to: who wants the sums of ranges that follow each other
+    /// asks for one of these a range.
+    pub fn before(&self, columns: &Columns, i: usize) -> i64 {
         // The last running sum is that before the last `STEP` values, or fewer.
         let place = (i / STEP).min(self.every.len() - 1);
         self.every[place] + columns.values.sum(place * STEP..i)
@@ -105,6 +107,8 @@ mod tests {
                 let Some(sums) = sums else { continue };
                 let expected: i128 = values[range.clone()].iter().map(|value| i128::from(*value)).sum();
                 prop_assert_eq!(i128::from(sums.sum(&columns, range.clone())), expected);
+                let before: i128 = values[..range.start].iter().map(|value| i128::from(*value)).sum();
+                prop_assert_eq!(i128::from(sums.before(&columns, range.start)), before);
                 prop_assert_eq!(sums.never_falls, values.iter().all(|value| *value >= 0));
                 for level in [expected - 1, expected, expected + 1, expected / 2, expected / 2 + 1, level.into()] {
                     let mut sum = 0;

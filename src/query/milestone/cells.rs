@@ -216,10 +216,12 @@ impl Visitor for Walk<'_> {
             return columns.points(range).try_for_each(|point| self.point(&point));
         };
         let mut at = range.start;
+        let mut before = sums.before(columns, at);
         while at < range.end {
             let index = self.cell_of(columns.time(at));
             let end = columns.at_or_after(self.cells[index].instants.end).clamp(at + 1, range.end);
-            let sum = sums.sum(columns, at..end).into();
+            let with_it = sums.before(columns, end);
+            let sum = (with_it - before).into();
             self.join(Stretch {
                 first: columns.time(at),
                 last: columns.time(end - 1),
@@ -228,7 +230,7 @@ impl Visitor for Walk<'_> {
                 sum,
                 high: sum,
             });
-            at = end;
+            (at, before) = (end, with_it);
         }
         ControlFlow::Continue(())
     }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use tokio::runtime::Builder;
 use tonic::transport::Channel;
 
 /// Calls in flight.
@@ -245,6 +246,8 @@ pub async fn beside_ingest(bench: &Bench) -> Vec<Figure> {
     calls::create(&channel, &name(1), true).await;
     let asker = calls::asker(channel);
     let (of, running) = (calls::selection(&name(0), Some(0)), workload.running(0..1));
+    // Threads of its own, so that one client does not wait for the other's.
+    let another_client = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
     let mut figures = Vec::new();
     for busy in [false, true] {
         let ended = Arc::new(AtomicBool::new(!busy));
@@ -253,10 +256,9 @@ pub async fn beside_ingest(bench: &Bench) -> Vec<Figure> {
             end.store(s + 1 == source.series, Ordering::Relaxed);
             calls::write(vec![calls::regular(&name(1), &source, s, 0..source.points)])
         });
-        let writer = match busy {
-            true => Some(tokio::spawn(calls::stream(server.connect().await, batches))),
-            false => None,
-        };
+        let connection = server.endpoint();
+        let writing = async move { calls::stream(connection.connect().await.expect("a connection"), batches).await };
+        let writer = busy.then(|| another_client.spawn(writing));
         let mut seconds = Vec::new();
         let idle_runs = bench.scale(5_000, 50);
         while seconds.len() < idle_runs && (!busy || !ended.load(Ordering::Relaxed)) || seconds.is_empty() {
@@ -272,6 +274,7 @@ pub async fn beside_ingest(bench: &Bench) -> Vec<Figure> {
         let what = if busy { "p99 of GetTotal beside a writer" } else { "p99 of GetTotal, idle" };
         figures.push(Figure::of(14, what, 1e3 * quantile(seconds, 0.99), "ms"));
     }
+    another_client.shutdown_background();
     server.stop();
     figures
 }

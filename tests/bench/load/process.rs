@@ -59,9 +59,13 @@ impl Server {
 
     /// A connection of its own.
     pub async fn connect(&self) -> Channel {
+        self.endpoint().connect().await.expect("a connection")
+    }
+
+    /// Where to connect to.
+    pub fn endpoint(&self) -> Endpoint {
         let endpoint = Endpoint::from_shared(self.address.clone()).expect("an address");
-        let endpoint = endpoint.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
-        endpoint.connect().await.expect("a connection")
+        endpoint.initial_stream_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES)
     }
 
     /// Memory in use, and the most ever, in bytes.
