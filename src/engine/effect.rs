@@ -178,17 +178,21 @@ fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnc
     *written = true;
     let definition = Metric::last_of(versions);
     let beside = Beside { definition, periods: periods.as_deref(), recent_changes };
-    let series = all.entry(key.labels.clone()).or_insert_with(|| {
-        Arc::new(Series {
-            id: key.id,
-            labels: key.labels.clone(),
-            openings: Vec::new(),
-            root: None,
-            history: History::default(),
-            lost: Vec::new(),
-        })
-    });
-    change(beside, Arc::make_mut(series))
+    // Mostly it is there: looked for once, where an entry of the map is three times.
+    if let Some(series) = all.get_mut(&key.labels) {
+        return change(beside, Arc::make_mut(series));
+    }
+    let mut series = Series {
+        id: key.id,
+        labels: key.labels.clone(),
+        openings: Vec::new(),
+        root: None,
+        history: History::default(),
+        lost: Vec::new(),
+    };
+    let changed = change(beside, &mut series);
+    all.insert(key.labels.clone(), Arc::new(series));
+    changed
 }
 
 /// What a series of a batch counts as in the memtable beside its points, in bytes: it is noted as changed, a fold writes its
