@@ -467,7 +467,8 @@ pub fn write_labels(out: &mut Writer, labels: &Labels) {
 /// As `write_labels`.
 pub fn read_labels(reader: &mut Reader) -> Result<Labels, Undecodable> {
     let count = reader.count()?;
-    (0..count).map(|_| Ok(reader.text()?.into())).collect()
+    let values = (0..count).map(|_| reader.text()).collect::<Result<Vec<_>, _>>()?;
+    Labels::of(values).ok_or(Undecodable::Form("not a label's value"))
 }
 
 fn write_key(out: &mut Writer, key: &SeriesKey) {
