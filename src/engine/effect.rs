@@ -387,7 +387,7 @@ pub fn read_list(list: &[u8]) -> Result<Option<Vec<Thing>>, Undecodable> {
     let mut things = Vec::new();
     if list.first() != Some(&LIST_MARK) {
         while reader.end().is_err() {
-            things.push(Thing::Series(read_key(&mut reader)?));
+            things.push(Thing::Series(read_key(&mut reader, &things)?));
         }
         return Ok(if things.is_empty() { None } else { Some(things) });
     }
@@ -395,9 +395,9 @@ pub fn read_list(list: &[u8]) -> Result<Option<Vec<Thing>>, Undecodable> {
     reader.format(FORMAT)?;
     for _ in 0..reader.count()? {
         things.push(match reader.byte()? {
-            1 => Thing::Points(read_key(&mut reader)?, reader.time()?, reader.time()?, Some(reader.time()?)),
-            4 => Thing::Points(read_key(&mut reader)?, reader.time()?, reader.time()?, None),
-            2 => Thing::Series(read_key(&mut reader)?),
+            1 => Thing::Points(read_key(&mut reader, &things)?, reader.time()?, reader.time()?, Some(reader.time()?)),
+            4 => Thing::Points(read_key(&mut reader, &things)?, reader.time()?, reader.time()?, None),
+            2 => Thing::Series(read_key(&mut reader, &things)?),
             3 => {
                 let name = MetricName::parse(reader.text()?).ok_or(Undecodable::Form("not a metric's name"))?;
                 Thing::Metric(name, MetricId(reader.unsigned()?))
@@ -478,9 +478,15 @@ fn write_key(out: &mut Writer, key: &SeriesKey) {
     write_labels(out, &key.labels);
 }
 
-fn read_key(reader: &mut Reader) -> Result<SeriesKey, Undecodable> {
+/// As `write_key`. Mostly its metric is that of the one before it, whose name is not checked and made again.
+fn read_key(reader: &mut Reader, before: &[Thing]) -> Result<SeriesKey, Undecodable> {
+    let name = reader.text()?;
+    let metric = match before.last() {
+        Some(Thing::Points(last, ..) | Thing::Series(last)) if last.metric.as_str() == name => last.metric.clone(),
+        _ => MetricName::parse(name).ok_or(Undecodable::Form("not a metric's name"))?,
+    };
     Ok(SeriesKey {
-        metric: MetricName::parse(reader.text()?).ok_or(Undecodable::Form("not a metric's name"))?,
+        metric,
         metric_id: MetricId(reader.unsigned()?),
         id: reader.unsigned()?,
         labels: read_labels(reader)?,
