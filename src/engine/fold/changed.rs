@@ -1,5 +1,5 @@
 //! The ids of series that changed. They are given out one after the other and changed in much the same order, so that 64
-//! neighbours are one number: of a million series 400 kB where a set of ids took 18 MB, and one look into it for 64 of them.
+//! neighbours are one number: of a million series half a megabyte where a set of ids is 18, and one look into it for 64 of them.
 
 use std::collections::HashMap;
 
