@@ -5,6 +5,7 @@ pub mod calendar;
 pub mod date;
 pub mod decimal;
 pub mod definition;
+pub mod labels;
 pub mod ladder;
 pub mod limit;
 pub mod name;

@@ -1,5 +1,6 @@
 //! One value of one series at one time, and a series' opening balance.
 
+pub use super::labels::Labels;
 use super::time::Time;
 
 /// One value of one series at one time. The time is the key; the rest is the value.
@@ -39,6 +40,3 @@ pub struct Opening {
     /// Where the figure is from.
     pub note: String,
 }
-
-/// A series' label values, in the order of its metric's `label_names`.
-pub type Labels = std::sync::Arc<[Box<str>]>;

@@ -168,7 +168,7 @@ impl Filter {
 
     /// Whether a series passes. O(log n) of the values.
     pub fn passes(&self, labels: &Labels) -> bool {
-        let value = &*labels[self.index];
+        let value = &labels[self.index];
         let is_in = |values: &[String]| values.binary_search_by(|v| v.as_str().cmp(value)).is_ok();
         (self.any_of.is_empty() || is_in(&self.any_of)) && !is_in(&self.none_of)
     }

@@ -178,17 +178,21 @@ fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnc
     *written = true;
     let definition = Metric::last_of(versions);
     let beside = Beside { definition, periods: periods.as_deref(), recent_changes };
-    let series = all.entry(key.labels.clone()).or_insert_with(|| {
-        Arc::new(Series {
-            id: key.id,
-            labels: key.labels.clone(),
-            openings: Vec::new(),
-            root: None,
-            history: History::default(),
-            lost: Vec::new(),
-        })
-    });
-    change(beside, Arc::make_mut(series))
+    // Mostly it is there: looked for once, where an entry of the map is three times.
+    if let Some(series) = all.get_mut(&key.labels) {
+        return change(beside, Arc::make_mut(series));
+    }
+    let mut series = Series {
+        id: key.id,
+        labels: key.labels.clone(),
+        openings: Vec::new(),
+        root: None,
+        history: History::default(),
+        lost: Vec::new(),
+    };
+    let changed = change(beside, &mut series);
+    all.insert(key.labels.clone(), Arc::new(series));
+    changed
 }
 
 /// What a series of a batch counts as in the memtable beside its points, in bytes: it is noted as changed, a fold writes its
@@ -383,7 +387,7 @@ pub fn read_list(list: &[u8]) -> Result<Option<Vec<Thing>>, Undecodable> {
     let mut things = Vec::new();
     if list.first() != Some(&LIST_MARK) {
         while reader.end().is_err() {
-            things.push(Thing::Series(read_key(&mut reader)?));
+            things.push(Thing::Series(read_key(&mut reader, &things)?));
         }
         return Ok(if things.is_empty() { None } else { Some(things) });
     }
@@ -391,9 +395,9 @@ pub fn read_list(list: &[u8]) -> Result<Option<Vec<Thing>>, Undecodable> {
     reader.format(FORMAT)?;
     for _ in 0..reader.count()? {
         things.push(match reader.byte()? {
-            1 => Thing::Points(read_key(&mut reader)?, reader.time()?, reader.time()?, Some(reader.time()?)),
-            4 => Thing::Points(read_key(&mut reader)?, reader.time()?, reader.time()?, None),
-            2 => Thing::Series(read_key(&mut reader)?),
+            1 => Thing::Points(read_key(&mut reader, &things)?, reader.time()?, reader.time()?, Some(reader.time()?)),
+            4 => Thing::Points(read_key(&mut reader, &things)?, reader.time()?, reader.time()?, None),
+            2 => Thing::Series(read_key(&mut reader, &things)?),
             3 => {
                 let name = MetricName::parse(reader.text()?).ok_or(Undecodable::Form("not a metric's name"))?;
                 Thing::Metric(name, MetricId(reader.unsigned()?))
@@ -463,7 +467,8 @@ pub fn write_labels(out: &mut Writer, labels: &Labels) {
 /// As `write_labels`.
 pub fn read_labels(reader: &mut Reader) -> Result<Labels, Undecodable> {
     let count = reader.count()?;
-    (0..count).map(|_| Ok(reader.text()?.into())).collect()
+    let values = (0..count).map(|_| reader.text()).collect::<Result<Vec<_>, _>>()?;
+    Labels::of(values).ok_or(Undecodable::Form("not a label's value"))
 }
 
 fn write_key(out: &mut Writer, key: &SeriesKey) {
@@ -473,9 +478,15 @@ fn write_key(out: &mut Writer, key: &SeriesKey) {
     write_labels(out, &key.labels);
 }
 
-fn read_key(reader: &mut Reader) -> Result<SeriesKey, Undecodable> {
+/// As `write_key`. Mostly its metric is that of the one before it, whose name is not checked and made again.
+fn read_key(reader: &mut Reader, before: &[Thing]) -> Result<SeriesKey, Undecodable> {
+    let name = reader.text()?;
+    let metric = match before.last() {
+        Some(Thing::Points(last, ..) | Thing::Series(last)) if last.metric.as_str() == name => last.metric.clone(),
+        _ => MetricName::parse(name).ok_or(Undecodable::Form("not a metric's name"))?,
+    };
     Ok(SeriesKey {
-        metric: MetricName::parse(reader.text()?).ok_or(Undecodable::Form("not a metric's name"))?,
+        metric,
         metric_id: MetricId(reader.unsigned()?),
         id: reader.unsigned()?,
         labels: read_labels(reader)?,

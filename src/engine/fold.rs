@@ -4,6 +4,7 @@
 //! Runs beside the committer on a snapshot. A child that is stored is the same child in every snapshot that
 //! holds it, so nothing needs to be swapped: only what lies beside the trees (pasts, changes) is taken over.
 
+pub mod changed;
 pub mod frames;
 pub mod index;
 pub mod pages;
@@ -24,6 +25,7 @@ use crate::domain::point::Labels;
 use crate::domain::time::Time;
 use crate::planted::{self, Bug};
 use crate::store::{FoldWriter, Position, StoreError};
+use changed::Changed;
 use index::IndexWriter;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -37,7 +39,7 @@ const CHANGES_A_FRAME_MAX: usize = 4_096;
 #[derive(Default)]
 pub struct Dirty {
     /// Components, and in them the ids of series.
-    pub components: BTreeMap<ComponentName, HashSet<u64>>,
+    pub components: BTreeMap<ComponentName, Changed>,
     /// Request ids.
     pub ids: Vec<(ComponentName, [u8; 16], Remembered)>,
     /// Nodes of the index that nothing in the newest trees refers to.
@@ -50,9 +52,7 @@ impl Dirty {
         let touched = self.components.entry(component.name.clone()).or_default();
         match &effect.deed {
             Deed::Points(series) => touched.extend(series.iter().map(|deed| deed.key.id)),
-            Deed::Opening(key, _) => {
-                touched.insert(key.id);
-            }
+            Deed::Opening(key, _) => touched.extend([key.id]),
             // The index's pages are to say no more of its series.
             Deed::Delete(id, definition) => {
                 let metric = component.metrics.get(&definition.name).filter(|metric| metric.id == *id);
@@ -74,7 +74,7 @@ impl Dirty {
             let mine = self.components.entry(component).or_default();
             match mine.is_empty() {
                 true => *mine = series,
-                false => mine.extend(series),
+                false => mine.merge(series),
             }
         }
         self.ids.extend(later.ids);
@@ -181,7 +181,7 @@ impl Fold {
         }
         done.index_error = write_nodes(&touched, loader).err();
         for (name, series) in &self.dirty.components {
-            let pages: HashSet<u64> = series.iter().map(|id| pages::page_of(*id)).collect();
+            let pages: HashSet<u64> = series.iter().map(pages::page_of).collect();
             behind.entry(name.clone()).or_default().extend(pages);
         }
         done.replaced_nodes.clone_from(&self.dirty.replaced_nodes);
@@ -191,11 +191,11 @@ impl Fold {
     /// What changed, in order: series that are asked for together lie together. Cost: a look at each series of these
     /// components, changed or not; to note where each is that changed would take some 50 bytes of memory.
     fn touched(&self) -> Vec<Touched<'_>> {
-        let there = |(name, ids): (&_, &HashSet<u64>)| {
+        let there = |(name, ids): (&_, &Changed)| {
             let component = &**self.state.get(name)?;
             let metrics = component.metrics.iter().map(|(name, metric)| {
                 let all = metric.series.values().map(|series| &**series);
-                (name, &**metric, all.filter(|series| ids.contains(&series.id)).collect::<Vec<_>>())
+                (name, &**metric, all.filter(|series| ids.contains(series.id)).collect::<Vec<_>>())
             });
             Some(Touched { component, metrics: metrics.filter(|(.., series)| !series.is_empty()).collect() })
         };

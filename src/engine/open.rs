@@ -8,6 +8,7 @@ use super::batch::MetricId;
 use super::codec::Undecodable;
 use super::committer::State;
 use super::dedup::{self, RequestIds};
+use super::fold::changed::Changed;
 use super::fold::frames::{self, FrameKind, SeriesRecord};
 use super::fold::index::IndexWriter;
 use super::fold::{Dirty, pages};
@@ -24,7 +25,7 @@ use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::time::Time;
 use crate::store::{Damage, FrameRef, Gap, IndexState, Line, Position, StoreError};
 use imbl::OrdMap;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Scope;
@@ -291,7 +292,7 @@ fn are_told(gaps: &[Gap], building: &mut BTreeMap<ComponentName, Building>) -> b
 }
 
 /// The series of which something was given up for good, by id.
-fn refused(component: &Component) -> HashSet<u64> {
+fn refused(component: &Component) -> Changed {
     let all = component.metrics.values().flat_map(|metric| metric.series.values());
     all.filter(|series| series.lost.iter().any(|lost| lost.given_up)).map(|series| series.id).collect()
 }

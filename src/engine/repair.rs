@@ -275,7 +275,7 @@ impl Repair {
         let metric = Arc::make_mut(metric);
         let kind = metric.definition().kind;
         let series = metric.series.get_mut(labels).expect("it was just looked at");
-        dirty.insert(series.id);
+        dirty.extend([series.id]);
         change(kind, &self.settings, Arc::make_mut(series));
     }
 

@@ -6,6 +6,7 @@ use super::fault::{Fault, QueryError, Reason};
 use super::ledger::{Flow, Ledger};
 use crate::domain::definition::Kind;
 use crate::domain::limit::OPENINGS_MAX;
+use crate::domain::point::Labels;
 use crate::domain::time::{Interval, Time};
 use crate::engine::view::SeriesView;
 use crate::store::StoreError;
@@ -28,7 +29,7 @@ impl Group {
             groups.insert(Vec::new(), Vec::new());
         }
         for series in series {
-            let key = group_by.iter().map(|&index| series.labels()[index].clone()).collect();
+            let key = group_by.iter().map(|&index| series.labels()[index].into()).collect();
             groups.entry(key).or_default().push(Ledger::new(series, kind)?);
         }
         let groups: Vec<Group> =
@@ -137,7 +138,7 @@ pub(super) fn facts_bytes(group_by: &[String], label_names: &[String], facts: &G
 fn not_additive(group: &Group) -> Fault {
     let count = group.ledgers.len();
     let (first, second) = (group.ledgers[0].labels(), group.ledgers[1].labels());
-    let shown = |labels: &[Box<str>]| super::fault::cut(&labels.join(", ")).to_owned();
+    let shown = |labels: &Labels| super::fault::cut(&labels.join(", ")).to_owned();
     let what = format!(
         "levels cannot be summed: a group has {count} series, among them ({}) and ({}); filter to one, or group by \
          every label",

@@ -92,12 +92,9 @@ pub fn labels(
 ) -> Result<Labels, Fault> {
     let names = &definition.label_names;
     if map.len() == names.len() {
-        let values: Option<Vec<Box<str>>> = names
-            .iter()
-            .map(|name| map.get(name).filter(|value| is_label_value(value)).map(|value| value.as_str().into()))
-            .collect();
-        if let Some(values) = values {
-            return Ok(values.into());
+        let values = names.iter().map_while(|name| map.get(name).filter(|value| is_label_value(value)));
+        if let Some(labels) = Labels::of(values).filter(|labels| labels.len() == names.len()) {
+            return Ok(labels);
         }
     }
     Err(labels_differ(map, names, field()))

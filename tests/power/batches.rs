@@ -98,7 +98,7 @@ pub fn metric_name(component: usize, metric: usize) -> MetricName {
 
 /// A series' labels.
 pub fn labels(label: usize) -> Labels {
-    [LABELS[label].into()].into()
+    vec![LABELS[label].into()].into()
 }
 
 /// A point of a kind.

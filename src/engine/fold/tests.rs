@@ -353,7 +353,8 @@ async fn a_metric_made_again_meanwhile_takes_nothing_over() {
     let state = || State::clone(&engine.shared.state.load());
     let before = state();
     let component = name().component();
-    let dirty = Dirty { components: BTreeMap::from([(component.clone(), HashSet::from([1]))]), ..Dirty::default() };
+    let dirty =
+        Dirty { components: BTreeMap::from([(component.clone(), Changed::from_iter([1]))]), ..Dirty::default() };
     let through = before[&component].position;
     let fold = Fold { state: before.clone(), dirty, through, memtable_bytes: 0 };
     let Folded::Done(done) = fold.run(&engine.shared.loader, &engine.shared.settings) else { panic!("there is room") };

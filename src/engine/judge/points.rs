@@ -1,7 +1,7 @@
 //! SET and ADD.
 
 use super::Finding;
-use super::result::Check;
+use super::result::{Check, Rule};
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
@@ -50,10 +50,10 @@ pub(super) fn judge(
             changes(there, mode, write, &mut found.counts, &mut found.faults)
         };
         if !changes.is_empty() {
-            if metric.definition().kind != Kind::Gauge {
-                let appended = is_after(series, changes.time(0));
-                let before = series.filter(|_| appended).and_then(|series| last_of(series));
-                found.checks.push(Check::Keys { deed: deeds.len(), write: Some(place), appended, before });
+            let kind = metric.definition().kind;
+            let appended = is_after(series, changes.time(0));
+            if kind != Kind::Gauge && !(appended && suits(kind, series, &changes)) {
+                found.checks.push(Check::Keys { deed: deeds.len(), write: Some(place), appended });
             }
             deeds.push(SeriesDeed { key, changes: Changes::Set(changes) });
         }
@@ -69,11 +69,21 @@ fn is_after(series: Option<&Arc<Series>>, time: Time) -> bool {
     series.and_then(|s| s.root.as_ref()).is_none_or(|root| root.extent.last_key < time)
 }
 
-/// What the rules of points that follow ask of a series' last one, as its root tells it: no block is opened (a push of one
-/// point would put the block together that it was added to). None: nothing of the sort is known.
-fn last_of(series: &Series) -> Option<Point> {
-    let sum = series.root.as_ref()?.sum.filter(|_| series.lost.is_empty())?;
-    Some(Point::of_period(sum.last_time, sum.last_end, sum.last_value))
+/// Whether nothing is wrong with points that are later than all that was ever kept of their series: then it is not looked
+/// for again once they are in. What the series' last point was is as its root tells it: no block is opened (a push of one
+/// point would put the block together that it was added to).
+fn suits(kind: Kind, series: Option<&Arc<Series>>, points: &Columns) -> bool {
+    let rule = Rule { kind, opening: series.and_then(|series| series.opening()) };
+    let before = match series.map(|series| &**series) {
+        Some(series) if !series.lost.is_empty() => return false,
+        Some(Series { root: Some(root), .. }) => match &root.sum {
+            Some(sum) => Some(Point::of_period(sum.last_time, sum.last_end, sum.last_value)),
+            None => return false,
+        },
+        _ => None,
+    };
+    let first = points.point(0);
+    rule.suit_each_other(points) && rule.pair(before.as_ref(), &first, &first).is_none()
 }
 
 /// The keys of a write that change, counted.

@@ -24,8 +24,6 @@ pub(super) enum Check {
         write: Option<usize>,
         /// They are later than all others, so that each one's neighbour before is the one before it here.
         appended: bool,
-        /// What rules ask of the last point before all of them: when, how high, until when. None: it is to be looked for.
-        before: Option<Point>,
     },
     /// The first point of a series that has an opening now.
     Opening(SeriesKey, Time),
@@ -38,7 +36,6 @@ struct Keys<'a> {
     /// Where the request says so.
     origin: Option<&'a SeriesWrite>,
     appended: bool,
-    before: Option<Point>,
 }
 
 impl Keys<'_> {
@@ -61,13 +58,13 @@ pub(super) fn check(
     for check in checks {
         let before_first;
         let (key, keys) = match check {
-            Check::Keys { deed, write, appended, before } => {
+            Check::Keys { deed, write, appended } => {
                 let (deed, origin) = (&deeds[*deed], write.map(|write| &writes[write]));
-                (&deed.key, Keys { changes: &deed.changes, origin, appended: *appended, before: *before })
+                (&deed.key, Keys { changes: &deed.changes, origin, appended: *appended })
             }
             Check::Opening(key, first) => {
                 before_first = Changes::TakenBack(Column::of(first.0 - 1, 1));
-                (key, Keys { changes: &before_first, origin: None, appended: false, before: None })
+                (key, Keys { changes: &before_first, origin: None, appended: false })
             }
         };
         let Some(metric) = component.metrics.get(&key.metric) else { continue };
@@ -100,21 +97,13 @@ fn check_series(
     let root = series.root.as_ref();
     let changes = keys.changes;
     let last = changes.len() - 1;
-    // Of points that suit each other only the first one's neighbour before it counts, and the last one's after it.
-    let within = match changes {
-        Changes::Set(points) if keys.appended && rule.suit_each_other(points) => 1..last,
-        _ => 0..0,
-    };
-    for i in (0..=last).filter(|i| !within.contains(i)) {
+    for i in 0..=last {
         let (time, point) = (changes.time(i), changes.point(i));
         let mut tell = |what: Option<FaultKind>| {
             faults.extend(what.map(|what| Fault { at: keys.place(time), labels: Some(series.labels.clone()), what }));
         };
-        let suits = |before: &Point| point.is_some_and(|point| rule.pair(Some(before), &point, &point).is_none());
         let before = if keys.appended && i > 0 {
             changes.point(i - 1)
-        } else if let Some(before) = keys.before.filter(suits) {
-            Some(before)
         } else {
             match walk.last_before(root, time) {
                 // Whatever is lost before it, it suits.
@@ -190,7 +179,7 @@ pub(super) struct Rule<'a> {
 impl Rule<'_> {
     /// Whether nothing is wrong with points that follow one another but, maybe, what lies before the first one. Cost:
     /// nothing where times are even and ends all as long after them, else some 2 ns a point.
-    fn suit_each_other(&self, points: &Columns) -> bool {
+    pub(super) fn suit_each_other(&self, points: &Columns) -> bool {
         let follow = |suits: fn(&Columns, usize) -> bool| (1..points.len()).all(|i| suits(points, i));
         // A later point lies before the opening only where the first one does.
         self.against_opening(&points.point(0)).is_none()

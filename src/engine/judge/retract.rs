@@ -46,7 +46,7 @@ pub(super) fn judge(
         let key =
             SeriesKey { metric: name.clone(), metric_id: metric.id, id: series.id, labels: series.labels.clone() };
         if metric.definition().kind == Kind::Cumulative {
-            found.checks.push(Check::Keys { deed: deeds.len(), write: None, appended: false, before: None });
+            found.checks.push(Check::Keys { deed: deeds.len(), write: None, appended: false });
         }
         deeds.push(SeriesDeed { key, changes: Changes::TakenBack(keys.into_iter().map(|time| time.0).collect()) });
     }

@@ -1,6 +1,6 @@
 //! Changing a tree: the blocks that hold the changed keys, and the nodes above them, are made anew.
 
-use super::child::{Body, Child, Loader, unpack_inline};
+use super::child::{Body, Child, Loader};
 use super::children::Children;
 use super::growing::{Before, Grown, PIECES_A_BLOCK};
 use super::{Entry, Extent};
@@ -10,7 +10,7 @@ use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::Time;
 use crate::engine::Settings;
-use crate::engine::block::{Column, Columns, Leaf, Row, summed};
+use crate::engine::block::{self, Column, Columns, Leaf, Row, summed};
 use crate::engine::history::History;
 use crate::planted::{self, Bug};
 use crate::store::StoreError;
@@ -159,8 +159,9 @@ impl Apply<'_> {
         if appended && let (Changes::Set(points), Some(sum)) = (changes.changes, &entry.sum) {
             if self.is_short(sum.count as usize + changes.len())
                 && let Some(before) = entry.child.packed_bytes()
+                && let Some(packed) = block::packed_with(&before, points, changes.from..changes.to, self.revision)
             {
-                return Ok(vec![self.extended_packed(entry, sum, &before, points, changes)?]);
+                return Ok(vec![self.extended_packed(entry, sum, packed, points, changes)]);
             }
             if let Some(before) = self.loader.before(&entry.child)? {
                 return Ok(self.extended(entry, sum, &before, points, changes));
@@ -265,18 +266,15 @@ impl Apply<'_> {
         &mut self,
         entry: &Entry,
         sum: &Aggregate,
-        before: &[u8],
+        packed: Vec<u8>,
         points: &Columns,
         changes: Part<'_>,
-    ) -> Result<Entry, StoreError> {
-        let mut all = unpack_inline(before)?;
-        all.reserve(changes.len());
-        all.extend_as(points, changes.from..changes.to, self.revision);
+    ) -> Entry {
         let more = summed(self.kind, points, changes.from..changes.to, self.periods);
-        let child = Child::packed(&all);
+        let child = Child::packed(packed);
         self.bytes_added += changes.len() * size_of::<i64>();
         let extent = entry.extent.union(&self.extent_of(changes));
-        Ok(Entry { extent, sum: more.map_or(Some(*sum), |more| Some(self.then(sum, &more))), child })
+        Entry { extent, sum: more.map_or(Some(*sum), |more| Some(self.then(sum, &more))), child }
     }
 
     fn then(&self, sum: &Aggregate, more: &Aggregate) -> Aggregate {
@@ -370,7 +368,7 @@ impl Apply<'_> {
     fn leaf(&self, extent: Extent, points: Columns) -> Entry {
         let sum = summed(self.kind, &points, 0..points.len(), self.periods);
         let child = match self.is_short(points.len()) {
-            true => Child::packed(&points),
+            true => Child::packed(block::pack(&points)),
             false => Child::fresh(Body::Leaf(Arc::new(Leaf::new(points)))),
         };
         Entry { extent, sum, child }
@@ -380,6 +378,10 @@ impl Apply<'_> {
 /// Nodes of these children, at most `children_max` each. `filled`: as full as can be, for children that come at
 /// the end; else in halves, so that there is room where more may come.
 pub fn nodes(kind: Kind, children: Vec<Entry>, children_max: usize, filled: bool) -> Vec<Entry> {
+    if children.len() <= children_max {
+        // None is copied: 240 bytes each, and a count that others hold too.
+        return Children::of(children).map(|children| node_of(kind, children)).into_iter().collect();
+    }
     let pieces = children.len().div_ceil(children_max).max(1);
     let size = if filled { children_max } else { children.len().div_ceil(pieces).max(1) };
     let made = children.chunks(size).filter_map(|part| Children::of(part.to_vec()));

@@ -78,8 +78,8 @@ impl Child {
     }
 
     /// A leaf, packed. Not stored yet.
-    pub fn packed(points: &Columns) -> Arc<Child> {
-        Child::not_stored(InMemory::Packed(block::pack(points).into()))
+    pub fn packed(points: Vec<u8>) -> Arc<Child> {
+        Child::not_stored(InMemory::Packed(points.into()))
     }
 
     /// A leaf in pieces. Not stored yet.

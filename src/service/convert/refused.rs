@@ -202,7 +202,7 @@ fn state(fault: &EngineFault, asked: &dyn Asked) -> Fault {
     match (asked.definition(fault.at), &fault.labels) {
         (Some(definition), Some(labels)) if !labels.is_empty() => {
             let series: Vec<_> =
-                definition.label_names.iter().zip(&**labels).map(|(n, v)| format!("{n}={v}")).collect();
+                definition.label_names.iter().zip(labels.iter()).map(|(n, v)| format!("{n}={v}")).collect();
             told.with("series", series.join(" "))
         }
         _ => told,
