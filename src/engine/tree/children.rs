@@ -238,7 +238,7 @@ mod tests {
             let sums = || whole[..first].iter().filter_map(|e| e.sum);
             let expected = sums().fold((0, 0), |(sum, count), part| (sum + part.sum, count + part.count));
             prop_assert_eq!(many.first(first), expected);
-            prop_assert_eq!(many.last_end(first), sums().last().map(|sum| sum.last_end));
+            prop_assert_eq!(many.last_end(first), sums().next_back().map(|sum| sum.last_end));
             let passed = many.below(level);
             let never_fell = others.iter().filter_map(|e| e.sum).all(|sum| sum.min >= 0);
             let reached = (1..=whole.len()).find(|i| many.first(*i).0 >= level).map_or(whole.len(), |i| i - 1);
