@@ -19,7 +19,8 @@ NETWORKED = ('victoriametrics', 'questdb', 'postgres')
 RIGHT = ('clickhouse', 'clickhouse_replacing', 'questdb', 'duckdb', 'postgres')
 
 # Rows that one run of the load program measures together.
-GROUPS = {1: (1, 2), 3: (3,), 4: (4,), 5: (5, 6, 16), 8: (8, 9, 10), 11: (11,), 12: (12,), 13: (13,), 14: (14,)}
+GROUPS = {1: (1, 2), 3: (3,), 4: (4,), 5: (5, 6), 8: (8, 9, 10), 11: (11,), 12: (12,), 13: (13,), 14: (14,),
+          16: (16,)}
 
 
 class Figures(collections.defaultdict):

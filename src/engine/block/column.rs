@@ -177,6 +177,10 @@ impl Column {
         match self {
             Column::Even { count: 0, .. } => None,
             Column::Even { first, step: 0, .. } => Some((*first, *first)),
+            Column::Each(numbers) => {
+                let widen = |(lowest, highest): (i64, i64), number: &i64| (lowest.min(*number), highest.max(*number));
+                Some(numbers.iter().fold((*numbers.first()?, *numbers.first()?), widen))
+            }
             _ => Some((self.iter().min()?, self.iter().max()?)),
         }
     }
