@@ -369,7 +369,9 @@ impl Apply<'_> {
         let sum = summed(self.kind, &points, 0..points.len(), self.periods);
         let child = match self.is_short(points.len()) {
             true => Child::packed(block::pack(&points)),
-            false => Child::fresh(Body::Leaf(Arc::new(Leaf::new(points)))),
+            // In few bytes, for most are not added to: what a batch or a correction leaves in memory is a quarter as much. (Pages
+            // touched for the first time took 80 % of the committer's time in corrections of a long series.)
+            false => Child::fresh(Body::Leaf(Arc::new(Leaf::new(points.near())))),
         };
         Entry { extent, sum, child }
     }
