@@ -1,5 +1,5 @@
 //! The one binary. All it does stands in the library: an asynchronous function is compiled where it is waited for, so that
-//! most of the server would be compiled here again. (With the profile's exceptions: 5 % less processor time for a clean build.)
+//! most of the server would be compiled here again. (That was 50 s of a clean build.)
 
 #![deny(clippy::disallowed_methods)]
 

@@ -36,7 +36,7 @@ struct Before {
 
 /// Children of DELTA points that follow each other, to be passed many at once: their sums up to each are kept.
 ///
-/// (Measured: 20 milestones of a series of 10^8 points in a quarter of the time.)
+/// (Measured with searches that begin at the first point: 20 random milestones of 10^8 points, 1.5 to 2 times the calls.)
 pub struct Stretches<'a> {
     others: &'a Others,
     /// The first one whose keys are not all before the interval.
