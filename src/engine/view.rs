@@ -26,10 +26,16 @@ use std::sync::{Arc, Mutex};
 /// Blocks as they were that a view remembers, at most.
 const PAST_BLOCKS_MAX: usize = 1_024;
 
-/// Series of a metric that is asked in an attempt, at most.
+/// Series of a metric that is asked in an attempt, at most: each is held to the filters.
+const ATTEMPT_METRIC_SERIES_MAX: usize = 1_024;
+/// Series that an attempt finds, at most.
 const ATTEMPT_SERIES_MAX: usize = 8;
 /// Nodes and blocks that an attempt looks into, at most: a fraction of a millisecond, where most are blocks in part.
 const ATTEMPT_LOADS_MAX: u32 = 256;
+/// The same where the question is of windows: points that are not plain are looked at one by one.
+const ATTEMPT_WINDOWS_LOADS_MAX: u32 = 64;
+/// Windows that are as much work as one of these.
+const ATTEMPT_WINDOWS_A_LOAD: u32 = 16;
 
 /// A component at one revision. Cloning it is cheap.
 #[derive(Clone)]
@@ -260,13 +266,30 @@ impl MetricView {
     /// more fails with `Deferred`; ask again where blocking is allowed. So may what anybody else asks of this view
     /// meanwhile. None: of the past, or of many series, it is not tried.
     pub fn attempt<T>(&self, ask: impl FnOnce() -> T) -> Option<T> {
-        if self.reading.revision.is_some() || self.metric.series.len() > ATTEMPT_SERIES_MAX {
+        if self.reading.revision.is_some() || self.metric.series.len() > ATTEMPT_METRIC_SERIES_MAX {
             return None;
         }
         self.reading.loads_left.store(ATTEMPT_LOADS_MAX, Ordering::Relaxed);
         let answer = ask();
         self.reading.loads_left.store(u32::MAX, Ordering::Relaxed);
         Some(answer)
+    }
+
+    /// Windows that may still be reckoned; `usize::MAX`: it is no attempt.
+    pub fn windows_max(&self) -> usize {
+        match self.reading.loads_left.load(Ordering::Relaxed) {
+            u32::MAX => usize::MAX,
+            left => (left.min(ATTEMPT_WINDOWS_LOADS_MAX) * ATTEMPT_WINDOWS_A_LOAD) as usize,
+        }
+    }
+
+    /// So many will be, no more than may be.
+    pub fn take_windows(&self, windows: usize) {
+        let left = self.reading.loads_left.load(Ordering::Relaxed);
+        if left < u32::MAX {
+            let taken = windows.div_ceil(ATTEMPT_WINDOWS_A_LOAD as usize) as u32;
+            self.reading.loads_left.store(left.min(ATTEMPT_WINDOWS_LOADS_MAX).saturating_sub(taken), Ordering::Relaxed);
+        }
     }
 
     /// The series that pass all filters and have a point or an opening at the revision, by label values; those of which
@@ -297,6 +320,9 @@ impl MetricView {
                 || view.has_points()?;
             if is_there {
                 found.push(view);
+            }
+            if found.len() > ATTEMPT_SERIES_MAX && self.windows_max() < usize::MAX {
+                return Err(StoreError::Deferred);
             }
         }
         Ok(found)

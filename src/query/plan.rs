@@ -87,6 +87,11 @@ impl TotalPlan {
 }
 
 impl RangePlan {
+    /// Where it is answered.
+    pub fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
     /// Checks and resolves a question; `Err` names every fault.
     pub async fn of(engine: &Engine, ask: RangeAsk) -> Result<RangePlan, QueryError> {
         let (scene, checked) = Scene::open(engine, &ask.head, |checks| {

@@ -71,7 +71,7 @@ impl Range<'_> {
         }
         let names = self.page.answer.group_by.clone();
         let bytes_of = |row: &WindowRow| key_bytes(&names, &group.key) + row_bytes(row);
-        let windows = self.windows.list(from, windows_max);
+        let windows = self.plan.scene.windows(windows_max, |most| self.windows.list(from, most))?;
         let rows = if windows.is_empty() { Vec::new() } else { self.rows(group, &windows)? };
         if from.is_none() {
             let facts = group.facts(&self.frame)?;
@@ -159,12 +159,12 @@ impl Range<'_> {
             row.flow = Some(0);
             row.marks.push(Mark::Filled);
         }
-        Ok(line.levels.map_or(level, |levels| Some(levels.last_value)))
+        Ok(line.levels.as_ref().map_or(level, |levels| Some(levels.last_value)))
     }
 }
 
 fn levels(line: &Line) -> Levels {
-    line.levels.map_or_else(Levels::default, |found| Levels {
+    line.levels.as_ref().map_or_else(Levels::default, |found| Levels {
         last: Some(found.last_value),
         min: Some(found.min),
         max: Some(found.max),

@@ -26,8 +26,8 @@ pub(super) struct Line {
     pub(super) is_straddled: bool,
     /// DELTA: the latest end of the points that count in it.
     latest_end: Time,
-    /// GAUGE: all its levels.
-    pub(super) levels: Option<Aggregate>,
+    /// GAUGE: all its levels. Boxed: the lines of other kinds are gone through once a series.
+    pub(super) levels: Option<Box<Aggregate>>,
 }
 
 /// What a group comes to in windows that follow each other.
@@ -197,7 +197,10 @@ impl Walk<'_> {
         match self.kind {
             Kind::Delta => line.latest_end = line.latest_end.max(found.last_end),
             Kind::Gauge => {
-                line.levels = Some(line.levels.map_or(*found, |levels| levels.then(Kind::Gauge, found)));
+                line.levels = Some(Box::new(match &line.levels {
+                    Some(levels) => levels.then(Kind::Gauge, found),
+                    None => *found,
+                }));
             }
             Kind::Cumulative => self.before = Before::Report((found.last_time, found.last_value)),
         }

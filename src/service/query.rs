@@ -97,13 +97,13 @@ impl QueryService for Query {
         let mut request = request.into_inner();
         let (bound, token) = bound!("QueryRange", request);
         let plan = RangePlan::of(&self.engine, convert::range_ask(request, token)).await.map_err(refused)?;
-        run(move || {
-            let page = range::run(&plan)?;
+        let answer = move |plan: &RangePlan| {
+            let page = range::run(plan)?;
             let next_page_token = page.next.map(|position| bound.write(plan.pin(position))).unwrap_or_default();
             let (answer, windows) = convert::range(&page);
             Ok(QueryRangeResponse { answer: Some(answer), windows, next_page_token })
-        })
-        .await
+        };
+        attempt(plan, |plan| plan.scene(), answer).await
     }
 
     async fn query_cumulative(
@@ -113,13 +113,13 @@ impl QueryService for Query {
         let mut request = request.into_inner();
         let (bound, token) = bound!("QueryCumulative", request);
         let plan = RangePlan::of(&self.engine, convert::cumulative_ask(request, token)).await.map_err(refused)?;
-        run(move || {
-            let page = range::run(&plan)?;
+        let answer = move |plan: &RangePlan| {
+            let page = range::run(plan)?;
             let next_page_token = page.next.map(|position| bound.write(plan.pin(position))).unwrap_or_default();
             let (answer, windows) = convert::range(&page);
             Ok(QueryCumulativeResponse { answer: Some(answer), windows, next_page_token })
-        })
-        .await
+        };
+        attempt(plan, |plan| plan.scene(), answer).await
     }
 
     async fn list_milestones(

@@ -2,10 +2,11 @@
 
 use super::{HOUR, batch, definition, name, set};
 use milepost::clock::ManualClock;
+use milepost::domain::definition::Definition;
 use milepost::domain::definition::Kind;
 use milepost::domain::point::Point;
 use milepost::domain::time::{Interval, Time};
-use milepost::engine::batch::Change;
+use milepost::engine::batch::{Change, Column, Filter, Mode, Origin, SeriesWrite};
 use milepost::engine::view::MetricView;
 use milepost::engine::{AsOf, Engine, Settings};
 use milepost::store::StoreError;
@@ -79,5 +80,62 @@ async fn an_attempt_reads_nothing_and_looks_at_little() {
     engine.write(batch(set(vec![Point { value: 5, ..one(3_000) }]))).await.expect("corrected");
     assert!(metric(&engine, AsOf::Revision(2)).await.attempt(|| ()).is_none());
     assert!(metric(&engine, AsOf::Revision(3)).await.attempt(|| ()).is_some());
+    engine.close().await.expect("closed");
+}
+
+/// Of a metric of many series a few may be asked for, by a filter; of very many none: each is held to the filters.
+#[tokio::test]
+async fn an_attempt_finds_few_series_among_some() {
+    let engine = open(&MemoryStore::new());
+    let labelled = Definition { label_names: vec!["series".to_string()], ..definition(Kind::Delta) };
+    engine.write(batch(Change::Create(Box::new(labelled)))).await.expect("made");
+    let one = |i: usize| SeriesWrite {
+        metric: name(),
+        labels: vec![format!("{i:04}").into_boxed_str()].into(),
+        points: vec![Point::of_period(Time(0), Time(HOUR), i as i64)].into(),
+        end_given: Column::of(0, 1),
+        origin: Origin::Entry(0),
+    };
+    for (from, to) in [(0, 8), (8, 9), (9, 1_024), (1_024, 1_025)] {
+        let series = (from..to).map(one).collect();
+        engine.write(batch(Change::Points { mode: Mode::Set, series })).await.expect("written");
+        let metric = metric(&engine, AsOf::Now).await;
+        let all = metric.attempt(|| metric.series(&[]).map(|all| all.len()));
+        match (to, all) {
+            (8, Some(Ok(8))) | (1_025, None) => {}
+            (9..=1_024, Some(Err(StoreError::Deferred))) => {}
+            (_, all) => panic!("{all:?} of {to}"),
+        }
+        let filters = [Filter::new(0, vec!["0007".to_string(), format!("{:04}", to - 1)], Vec::new())];
+        let few = metric.attempt(|| metric.series(&filters).expect("few").len());
+        assert_eq!(few, (to <= 1_024).then_some(if to == 8 { 1 } else { 2 }));
+        assert_eq!(metric.series(&[]).expect("it may take long").len(), to);
+    }
+    engine.close().await.expect("closed");
+}
+
+/// Windows are work too, and such a question looks at fewer nodes and blocks beside.
+#[tokio::test]
+async fn an_attempt_reckons_some_windows() {
+    let engine = open(&MemoryStore::new());
+    engine.write(batch(Change::Create(Box::new(definition(Kind::Delta))))).await.expect("made");
+    let one = |t: i64| Point::of_period(Time(t * HOUR), Time((t + 1) * HOUR), 1);
+    engine.write(batch(set((0..POINTS).map(one).collect()))).await.expect("written");
+    let metric = metric(&engine, AsOf::Now).await;
+    let whole = totals(&metric, 200).expect("it may take long");
+    assert_eq!(metric.windows_max(), usize::MAX, "any number where it may take long");
+    metric.take_windows(100_000);
+    assert_eq!(totals(&metric, 200).expect("it may take long"), whole);
+    for (windows, left, paths, fits) in
+        [(0, 1_024, 8, true), (0, 1_024, 20, false), (900, 112, 1, true), (900, 112, 4, false)]
+    {
+        let asked = metric.attempt(|| {
+            assert_eq!(metric.windows_max(), 1_024);
+            metric.take_windows(windows);
+            assert_eq!(metric.windows_max(), left, "after {windows}");
+            totals(&metric, paths)
+        });
+        assert_eq!(asked.expect("it is tried").is_ok(), fits, "{paths} paths after {windows} windows");
+    }
     engine.close().await.expect("closed");
 }

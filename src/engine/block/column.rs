@@ -66,6 +66,24 @@ impl Above {
             Above::Words(above) => above[range].iter().map(|above| i64::from(*above)).sum(),
         }
     }
+
+    /// Of the first `count` of the `FEW` from `from` on; None where there are not so many.
+    fn sum_of_few(&self, from: usize, count: usize) -> Option<i64> {
+        match self {
+            Above::Bytes(above) => above[from..].first_chunk().map(|few| masked_sum(few, count)),
+            Above::Words(above) => above[from..].first_chunk().map(|few| masked_sum(few, count)),
+        }
+    }
+}
+
+/// Numbers that are added up at once, wanted or not.
+pub const FEW: usize = 16;
+
+/// What the first `count` come to. The others are added as nothing: so there is no loop whose end is not known, and all
+/// of them fit some vector registers. (Measured with sums of whole weeks of hourly points: a third of the time of a loop.)
+fn masked_sum<N: Copy + Default + Into<u32>>(few: &[N; FEW], count: usize) -> i64 {
+    let masked: [N; FEW] = std::array::from_fn(|i| if i < count { few[i] } else { N::default() });
+    masked.iter().map(|number| (*number).into()).sum::<u32>().into()
 }
 
 impl Default for Column {
@@ -192,6 +210,23 @@ impl Column {
             Column::Each(numbers) => numbers[range].iter().sum(),
             // What is added on the way may not fit; what all come to does.
             Column::Near { lowest, above } => lowest.wrapping_mul(range.len() as i64).wrapping_add(above.sum(range)),
+        }
+    }
+
+    /// What up to `FEW` numbers from `from` on come to; it fits.
+    pub fn sum_of_few(&self, from: usize, count: usize) -> i64 {
+        debug_assert!(count <= FEW, "{count} are not few");
+        match self {
+            Column::Near { lowest, above } => match above.sum_of_few(from, count) {
+                // As in `sum`.
+                Some(sum) => lowest.wrapping_mul(count as i64).wrapping_add(sum),
+                None => self.sum(from..from + count),
+            },
+            Column::Each(numbers) => match numbers[from..].first_chunk::<FEW>() {
+                Some(few) => (0..FEW).map(|i| if i < count { few[i] } else { 0 }).sum(),
+                None => self.sum(from..from + count),
+            },
+            Column::Even { .. } => self.sum(from..from + count),
         }
     }
 
@@ -477,6 +512,11 @@ mod tests {
             prop_assert_eq!((near.ascends(), near.len(), near.get(from)), (column.ascends(), list.len(), column.get(from)));
             if list[range.clone()].iter().try_fold(0i64, |sum, number| sum.checked_add(*number)).is_some() {
                 prop_assert_eq!(near.sum(range.clone()), list[range.clone()].iter().sum::<i64>());
+            }
+            for count in 0..=FEW.min(list.len() - range.start) {
+                let few = list[range.start..][..count].iter().try_fold(0i64, |sum, number| sum.checked_add(*number));
+                prop_assert_eq!(few.map(|_| near.sum_of_few(range.start, count)), few);
+                prop_assert_eq!(few.map(|_| column.sum_of_few(range.start, count)), few);
             }
             let (mut added, mut longer) = (near.clone(), list.clone());
             added.reserve(3);

@@ -1,11 +1,12 @@
 //! Running sums of a block's values: any range of its points is added up from two of them and a few values.
 
+use super::column::FEW;
 use super::{Columns, adds_values};
 use crate::domain::definition::Kind;
 use std::ops::Range;
 
 /// Values from one running sum to the next: 4 bits a point in memory.
-const STEP: usize = 16;
+const STEP: usize = FEW;
 
 /// Running sums of *plain* points: those whose steps are their values, and which all end as long after their times.
 ///
@@ -39,7 +40,7 @@ impl Sums {
     /// What the points of a range of the same columns come to. Some nanoseconds, however many they are.
     pub fn sum(&self, columns: &Columns, range: Range<usize>) -> i64 {
         if range.len() <= STEP {
-            return columns.values.sum(range);
+            return columns.values.sum_of_few(range.start, range.len());
         }
         self.before(columns, range.end) - self.before(columns, range.start)
     }
@@ -64,7 +65,7 @@ impl Sums {
     pub fn before(&self, columns: &Columns, i: usize) -> i64 {
         // The last running sum is that before the last `STEP` values, or fewer.
         let place = (i / STEP).min(self.every.len() - 1);
-        self.every[place] + columns.values.sum(place * STEP..i)
+        self.every[place] + columns.values.sum_of_few(place * STEP, i - place * STEP)
     }
 
     /// Bytes in memory of so many points, at most.

@@ -137,6 +137,22 @@ impl Scene {
         }
     }
 
+    /// Some windows, of `list` as many as asked for; `Deferred` where an attempt may not reckon so many.
+    pub(in crate::query) fn windows(
+        &self,
+        windows_max: usize,
+        list: impl FnOnce(usize) -> Vec<Interval>,
+    ) -> Result<Vec<Interval>, QueryError> {
+        let Some(metric) = &self.metric else { return Ok(list(windows_max)) };
+        let most = metric.windows_max();
+        let windows = list(windows_max.min(most.saturating_add(1)));
+        if windows.len() > most {
+            return Err(StoreError::Deferred.into());
+        }
+        metric.take_windows(windows.len());
+        Ok(windows)
+    }
+
     /// The groups, by their values. One where there is no `group_by`, even without series. Refused where their past is
     /// dear over `read`, the times that the answer rests on.
     pub(in crate::query) fn groups(&self, read: Interval) -> Result<Vec<Group>, QueryError> {
