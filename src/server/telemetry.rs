@@ -1,16 +1,16 @@
 //! Where logs go: to stderr, for people on a terminal, as JSON otherwise.
 
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging. `filter` is a `tracing` filter as `info` or `milepost=debug`; one that cannot be read is said so,
-/// and `info` taken.
+/// Starts logging. `filter` names a level, or levels of modules: `info`, `warn,milepost=debug`. One that cannot be read is
+/// said so, and `info` taken.
 pub fn init(filter: &str) {
-    let (read, wrong) = match EnvFilter::try_new(filter) {
+    let (read, wrong) = match filter.parse::<Targets>() {
         Ok(read) => (read, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
     };
     let registry = tracing_subscriber::registry().with(read);
     let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
