@@ -12,6 +12,8 @@ use milepost::domain::time::{Interval, Time};
 use milepost::engine::batch::{Batch, Change, Column, Mode, Origin, SeriesWrite};
 use milepost::engine::view::SeriesView;
 use milepost::engine::{AsOf, Engine, Settings};
+use milepost::query::ask::{AsOfAsk, Head, Moment, PageAsk, SelectionAsk, TotalAsk};
+use milepost::query::{TotalPlan, total};
 use milepost::random::SystemRandom;
 use milepost::store::embedded::{EmbeddedStore, StoreSettings};
 use std::hint::black_box;
@@ -107,6 +109,16 @@ fn long(points: u64) -> (tempfile::TempDir, Runtime, Engine, SeriesView) {
     (dir, runtime, engine, view)
 }
 
+/// A question for the total before an instant, from what a caller says to the figure: all but the wire.
+fn ask_total(runtime: &Runtime, engine: &Engine, at: Time) -> Option<i128> {
+    let selection = SelectionAsk { metric: "bench/long".to_string(), ..SelectionAsk::default() };
+    let head = Head { selection, as_of: AsOfAsk::Now, page: PageAsk { size: 0, pin: Ok(None) } };
+    let (seconds, nanos) = (at.0.div_euclid(SECOND), at.0.rem_euclid(SECOND) as i32);
+    let ask = TotalAsk { head, at: Some(Moment::Instant { seconds, nanos }) };
+    let plan = runtime.block_on(TotalPlan::of(engine, ask)).expect("no fault");
+    total::run(&plan).expect("a total").rows[0].total
+}
+
 pub fn totals_and_crossings(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("one series");
     let asked = std::env::var("MILEPOST_BENCH_POINTS").ok().map(|points| vec![points.parse().expect("a number")]);
@@ -122,7 +134,7 @@ pub fn totals_and_crossings(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("total at a random instant", points), |b| {
             b.iter(|| {
                 let at = Time(START + (next() % points) as i64 * SECOND);
-                black_box(view.span(Interval::new(Time::MIN, at)).expect("a sum"))
+                black_box(ask_total(&runtime, &engine, at))
             })
         });
         group.bench_function(BenchmarkId::new("first crossing of a random level", points), |b| {
@@ -130,7 +142,7 @@ pub fn totals_and_crossings(criterion: &mut Criterion) {
         });
         let middle = Time(START + (points / 2) as i64 * SECOND);
         group.bench_function(BenchmarkId::new("total at the same instant", points), |b| {
-            b.iter(|| black_box(view.span(Interval::new(Time::MIN, middle)).expect("a sum")))
+            b.iter(|| black_box(ask_total(&runtime, &engine, middle)))
         });
         group.bench_function(BenchmarkId::new("first crossing of the same level", points), |b| {
             b.iter(|| black_box(view.reach(Interval::ALL, whole / 2).expect("a search")))
@@ -139,11 +151,10 @@ pub fn totals_and_crossings(criterion: &mut Criterion) {
         runtime.block_on(engine.close()).expect("closed");
         // Nothing is held of what was read before: each question reads its path again.
         let engine = open_with(dir.path(), Settings { cache_bytes_max: 1, ..Settings::default() });
-        let view = series(&runtime, &engine, "long");
         group.bench_function(BenchmarkId::new("total at a random instant, nothing cached", points), |b| {
             b.iter(|| {
                 let at = Time(START + (next() % points) as i64 * SECOND);
-                black_box(view.span(Interval::new(Time::MIN, at)).expect("a sum"))
+                black_box(ask_total(&runtime, &engine, at))
             })
         });
     }

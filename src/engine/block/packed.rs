@@ -317,6 +317,25 @@ mod tests {
         }
     }
 
+    /// Runs as they were first written, byte by byte: they are read and written so for ever.
+    #[test]
+    fn runs_are_kept_as_they_are_drawn() {
+        let bytes = [
+            &[FORMAT, 0x84, 0x01, HAS_END][..], // 132 points
+            &[EVEN, 0, 20],                     // times: 0, 10, 20
+            &[RUNS, 2, 10, 66, 3, 66],          // values: 66 fives, 66 threes
+            &[RUNS, 2, 14, 68, 6, 64],          // revisions: 68 sevens, 64 tens
+            &[EVEN, 2, 0],                      // ends: 1 after each time
+        ]
+        .concat();
+        let (values, revisions) = (|i: i64| if i < 66 { 5 } else { 3 }, |i: i64| if i < 68 { 7 } else { 10 });
+        let row =
+            |i: i64| Row { point: Point::of_period(Time(10 * i), Time(10 * i + 1), values(i)), revision: revisions(i) };
+        let columns: Columns = (0..132).map(row).collect();
+        assert_eq!(unpack(&bytes).expect("it is a block"), columns);
+        assert_eq!(pack(&columns), bytes);
+    }
+
     #[test]
     fn a_run_says_of_itself_only_what_its_column_has_room_for() {
         for (runs, said) in [
