@@ -11,7 +11,7 @@ use crate::domain::point::Point;
 use crate::domain::time::Time;
 use crate::engine::Settings;
 use crate::engine::block::{self, Column, Columns, Leaf, Row, summed};
-use crate::engine::history::History;
+use crate::engine::history::Version;
 use crate::planted::{self, Bug};
 use crate::store::StoreError;
 use std::sync::Arc;
@@ -124,8 +124,8 @@ pub struct Apply<'a> {
     pub settings: &'a Settings,
     /// Reads children.
     pub loader: &'a Loader,
-    /// Takes what is replaced.
-    pub history: &'a mut History,
+    /// Takes the versions that are replaced, and retractions.
+    pub replaced: &'a mut Vec<Version>,
     /// Index nodes that nothing in the new tree refers to.
     pub replaced_nodes: &'a mut Vec<u64>,
     /// Bytes that the change added to memory, roughly.
