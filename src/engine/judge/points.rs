@@ -23,7 +23,7 @@ pub(super) fn judge(
     around: &mut Around,
 ) -> Result<Finding, Refused> {
     let mut found = Finding { added: mode == Mode::Add, ..Finding::default() };
-    let mut deeds = Vec::new();
+    let mut deeds = Vec::with_capacity(writes.len());
     let mut next_series = component.next_series;
     for (place, write) in writes.iter().enumerate() {
         found.counts[0] += write.points.len() as u64;
