@@ -94,8 +94,8 @@ fn check_lost(component: &Component, ask: &ChangesAsk, asked: &Asked) -> Result<
     }
     let Some(metric) = component.metrics.get(&ask.metric) else { return Ok(()) };
     let passes = |series: &Series| ask.filters.iter().all(|filter| filter.passes(&series.labels));
-    for series in metric.series.values().filter(|series| !series.lost.is_empty() && passes(series)) {
-        if let Some(lost) = series.lost.iter().find(|lost| is_asked(lost)) {
+    for series in metric.series.values().filter(|series| !series.lost().is_empty() && passes(series)) {
+        if let Some(lost) = series.lost().iter().find(|lost| is_asked(lost)) {
             let whose = Whose { definition: metric.definition(), labels: &series.labels };
             return Err(lost.refused(whose.text()));
         }
@@ -177,8 +177,8 @@ fn made(
         Body::Leaf(leaf) => {
             let mut versions: BTreeMap<(Time, i64), Option<Point>> =
                 leaf.columns.rows().map(|row| ((row.point.time, row.revision), Some(row.point))).collect();
-            if !series.history.is_empty() {
-                let past = series.history.versions(extent.first_key, extent.last_key, loader);
+            if !series.history().is_empty() {
+                let past = series.history().versions(extent.first_key, extent.last_key, loader);
                 versions.extend(past.map_err(|error| error.touching(here))?);
             }
             let mut before: Option<(Time, bool)> = None;

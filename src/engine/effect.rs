@@ -30,9 +30,9 @@ use super::Settings;
 use super::batch::MetricId;
 use super::codec::{Reader, Undecodable, Writer};
 use super::definition_codec::{read_definition, write_definition};
-use super::history::History;
+use super::history::Version;
 use super::lost::{Lost, Whose};
-use super::state::{BatchFacts, CatalogChange, Component, KeyChange, KeyChanged, Metric, Series};
+use super::state::{Aside, BatchFacts, CatalogChange, Component, KeyChange, KeyChanged, Metric, Series};
 use super::tree::apply::{Apply, Changes};
 use super::tree::child::Loader;
 use crate::domain::calendar::Calendar;
@@ -41,7 +41,7 @@ use crate::domain::name::MetricName;
 use crate::domain::point::{Labels, Opening};
 use crate::domain::time::Time;
 use crate::store::{Damage, Record, StoreError, Touched};
-use imbl::{OrdMap, Vector};
+use imbl::Vector;
 use std::sync::Arc;
 
 /// What a judged batch does.
@@ -182,14 +182,7 @@ fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnc
     if let Some(series) = all.get_mut(&key.labels) {
         return change(beside, Arc::make_mut(series));
     }
-    let mut series = Series {
-        id: key.id,
-        labels: key.labels.clone(),
-        openings: Vec::new(),
-        root: None,
-        history: History::default(),
-        lost: Vec::new(),
-    };
+    let mut series = Series::new(key.id, key.labels.clone(), None, Aside::default());
     let changed = change(beside, &mut series);
     all.insert(key.labels.clone(), Arc::new(series));
     changed
@@ -203,14 +196,14 @@ const DEED_BYTES: usize = 256;
 fn apply_points(component: &mut Component, deed: &SeriesDeed, around: &mut Around) -> Result<(), StoreError> {
     let revision = component.revision;
     with_series(component, &deed.key, |beside, series| {
-        let before = series.history.recent.clone();
+        let mut replaced = Vec::new();
         let mut apply = Apply {
             kind: beside.definition.kind,
             periods: beside.periods,
             revision,
             settings: around.settings,
             loader: around.loader,
-            history: &mut series.history,
+            replaced: &mut replaced,
             replaced_nodes: around.replaced_nodes,
             bytes_added: 0,
         };
@@ -221,31 +214,24 @@ fn apply_points(component: &mut Component, deed: &SeriesDeed, around: &mut Aroun
             error.touching(|| Touched { series: whose.text(), first, last })
         })?;
         around.bytes_added += apply.bytes_added + DEED_BYTES;
-        record_changes(beside, series, &before, deed, revision);
+        record_changes(beside, series, replaced, deed, revision);
         Ok(())
     })
 }
 
-/// What the change put into the series' past is what `ListChanges` tells of it.
-fn record_changes(
-    beside: Beside,
-    series: &Series,
-    before: &OrdMap<(Time, i64), Option<crate::domain::point::Point>>,
-    deed: &SeriesDeed,
-    revision: i64,
-) {
-    if series.history.recent.len() == before.len() {
+/// What the change replaced is put into the series' past, and is what `ListChanges` tells of it.
+fn record_changes(beside: Beside, series: &mut Series, replaced: Vec<Version>, deed: &SeriesDeed, revision: i64) {
+    if replaced.is_empty() {
         return;
     }
-    for i in 0..deed.changes.len() {
-        let (time, new) = (deed.changes.time(i), deed.changes.point(i));
-        let versions = series.history.recent.range((time, i64::MIN)..=(time, revision - 1));
-        let replaced = versions.rev().find(|(key, _)| !before.contains_key(*key)).and_then(|(_, point)| *point);
-        if let Some(old) = replaced {
+    for ((time, _), old) in &replaced {
+        if let Some(old) = *old {
+            let new = deed.changes.point(deed.changes.times().at_or_above(time.0));
             let what = KeyChange::Point(old, new);
             beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
         }
     }
+    series.aside_mut().history.recent.extend(replaced);
 }
 
 /// Makes the component's next revision of a record whose body cannot be read: what it touched is lost. Answers the
@@ -281,7 +267,7 @@ pub fn apply_lost(
             }
         };
         if !component.skips(&key.metric, key.metric_id) {
-            with_series(component, &key, |_, series| series.lost.push(lost));
+            with_series(component, &key, |_, series| series.aside_mut().lost.push(lost));
             keys.push(key);
         }
     }
@@ -292,7 +278,7 @@ fn apply_opening(component: &mut Component, key: &SeriesKey, opening: &Option<Op
     let revision = component.revision;
     with_series(component, key, |beside, series| {
         let what = KeyChange::Opening(series.opening().cloned(), opening.clone());
-        series.openings.push((revision, opening.clone()));
+        series.aside_mut().openings.push((revision, opening.clone()));
         beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
     });
 }

@@ -227,14 +227,14 @@ impl Writing<'_> {
         for (name, metric, all) in &touched.metrics {
             for series in all {
                 let runs = self.series(component, metric, series, &mut page)?;
-                if runs != series.history.runs || !series.history.recent.is_empty() {
+                if runs != series.history().runs || !series.history().recent.is_empty() {
                     done.series.push(SeriesDone {
                         component: component.name.clone(),
                         metric: MetricName::clone(name),
                         labels: series.labels.clone(),
                         id: series.id,
                         runs,
-                        stored: series.history.recent.keys().copied().collect(),
+                        stored: series.history().recent.keys().copied().collect(),
                     });
                 }
                 page.flush_where_full(&mut *self.writer)?;
@@ -316,7 +316,7 @@ impl Writing<'_> {
 
     /// Stores what corrections replaced since the last fold; puts runs together where they are many.
     fn past(&mut self, component: &Component, metric: &Metric, series: &Series) -> Result<Vec<Run>, StoreError> {
-        let history = &series.history;
+        let history = series.history();
         let mut runs = history.runs.clone();
         if (history.recent.is_empty() && !history.anew) || planted::is(Bug::ForgetPastInFold) {
             return Ok(runs);
@@ -387,7 +387,7 @@ impl Done {
             if series.id != done.id {
                 continue;
             }
-            let history = &mut Arc::make_mut(series).history;
+            let history = &mut Arc::make_mut(series).aside_mut().history;
             history.runs.clone_from(&done.runs);
             done.stored.iter().for_each(|key| {
                 history.recent.remove(key);

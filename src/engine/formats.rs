@@ -9,8 +9,8 @@ use super::changes::{read_changes, write_changes};
 use super::codec::{Reader, Undecodable, Writer};
 use super::effect::{read_effect, write_effect};
 use super::fold::{frames, pages};
-use super::history::{History, Run, pack_run, unpack_run};
-use super::state::{Component, Series};
+use super::history::{Run, pack_run, unpack_run};
+use super::state::{Aside, Component, Series};
 use super::tree::Entry;
 use super::tree::child::{Place, read_entries, write_entries, write_entry};
 use super::tree::summary::write_summary;
@@ -176,14 +176,9 @@ fn ids_again(ids: &[([u8; 16], super::dedup::Remembered)]) -> Vec<u8> {
 }
 
 fn head_again(out: &mut Writer, record: &frames::SeriesRecord) {
-    let series = Series {
-        id: record.id,
-        labels: record.labels.clone(),
-        openings: record.openings.clone(),
-        root: None,
-        history: History::default(),
-        lost: record.lost.clone(),
-    };
+    let (openings, lost) = (record.openings.clone(), record.lost.clone());
+    let aside = Aside { openings, lost, ..Aside::default() };
+    let series = Series::new(record.id, record.labels.clone(), None, aside);
     frames::write_series_head(out, record.metric, &series);
 }
 

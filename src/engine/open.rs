@@ -16,7 +16,7 @@ use super::history::{History, Run};
 use super::repair::{Loss, Touched};
 use super::replay::{Missing, Replay};
 use super::standing::Standing;
-use super::state::{Component, Series, StoredChanges};
+use super::state::{Aside, Component, Series, StoredChanges};
 use super::torn::{Marked, Torn};
 use super::tree::Entry;
 use super::tree::apply::nodes;
@@ -24,7 +24,6 @@ use super::tree::child::{Child, Loader, Place};
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::time::Time;
 use crate::store::{Damage, FrameRef, Gap, IndexState, Line, Position, StoreError};
-use imbl::OrdMap;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -294,7 +293,7 @@ fn are_told(gaps: &[Gap], building: &mut BTreeMap<ComponentName, Building>) -> b
 /// The series of which something was given up for good, by id.
 fn refused(component: &Component) -> Changed {
     let all = component.metrics.values().flat_map(|metric| metric.series.values());
-    all.filter(|series| series.lost.iter().any(|lost| lost.given_up)).map(|series| series.id).collect()
+    all.filter(|series| series.lost().iter().any(|lost| lost.given_up)).map(|series| series.id).collect()
 }
 
 impl Building {
@@ -475,14 +474,9 @@ impl Building {
                 pages.insert(pages::page_of(id));
             }
             let metric = self.component.metrics.get_mut(name).expect("names are of the component's metrics");
-            let series = Series {
-                id,
-                labels: record.labels.clone(),
-                openings: record.openings,
-                root,
-                history: History { runs, recent: OrdMap::new(), anew: false },
-                lost: record.lost,
-            };
+            let history = History { runs, ..History::default() };
+            let aside = Aside { openings: record.openings, history, lost: record.lost };
+            let series = Series::new(id, record.labels.clone(), root, aside);
             let metric = Arc::make_mut(metric);
             metric.written = true;
             metric.series.insert(record.labels, Arc::new(series));

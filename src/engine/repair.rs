@@ -8,6 +8,7 @@ use super::block::{Columns, Leaf};
 use super::committer::State;
 use super::effect::{Deed, Effect, write_effect};
 use super::fold::{Fold, Folded};
+use super::history::History;
 use super::lost::{Lost, series_text};
 use super::open::{Opened, Unreadable, open};
 use super::state::{Component, Metric, Series};
@@ -191,7 +192,7 @@ impl Repair {
     fn series(&mut self, component: &Component, metric: &Arc<Metric>, series: &Series) -> Result<(), StoreError> {
         let definition = metric.definition();
         let of = series_text(&definition.name, &definition.label_names, &series.labels);
-        for lost in &series.lost {
+        for lost in series.lost() {
             self.lost(of.clone(), lost);
         }
         let mut found = Vec::new();
@@ -200,10 +201,10 @@ impl Repair {
             self.leaves(root, &mut leaves, &mut found)?;
         }
         let torn = !found.is_empty();
-        let mut runs = series.history.runs.clone();
-        let mut versions = series.history.recent.clone();
+        let mut runs = series.history().runs.clone();
+        let mut versions = series.history().recent.clone();
         let mut torn_past = false;
-        for run in &series.history.runs {
+        for run in &series.history().runs {
             match super::history::read_run(run, &self.loader) {
                 Ok(read) => versions.extend(read),
                 Err(error) => {
@@ -225,15 +226,16 @@ impl Repair {
         if torn_past {
             runs.clear();
         }
-        if torn || torn_past || series.lost.iter().any(|lost| !lost.given_up) {
+        if torn || torn_past || series.lost().iter().any(|lost| !lost.given_up) {
             let name = definition.name.clone();
             self.change(&component.name, &name, &series.labels, |kind_of, settings, series| {
-                series.lost.retain(|lost| lost.given_up);
                 if torn {
                     series.root = rebuilt(kind_of, leaves, settings);
                 }
+                let aside = series.aside_mut();
+                aside.lost.retain(|lost| lost.given_up);
                 if torn_past {
-                    (series.history.runs, series.history.recent, series.history.anew) = (runs, versions, true);
+                    aside.history = History { runs, recent: versions, anew: true };
                 }
             });
         }

@@ -316,7 +316,7 @@ impl MetricView {
                 reading: self.reading.clone(),
             };
             let is_there = view.opening.is_some()
-                || series.lost.iter().any(|lost| lost.wrote(self.reading.revision))
+                || series.lost().iter().any(|lost| lost.wrote(self.reading.revision))
                 || view.has_points()?;
             if is_there {
                 found.push(view);
@@ -350,8 +350,8 @@ impl SeriesView {
             kind: self.definition.kind,
             periods: self.periods.as_deref(),
             revision: self.reading.revision,
-            history: &self.series.history,
-            lost: &self.series.lost,
+            history: self.series.history(),
+            lost: self.series.lost(),
             whose: Whose { definition: &self.definition, labels: &self.series.labels },
             loader: &self.reading.loader,
             past: &*self.reading,
@@ -374,7 +374,7 @@ impl SeriesView {
 
     /// Its opening balance.
     pub fn opening(&self) -> Result<Option<&Opening>, StoreError> {
-        let whole: Vec<Lost> = self.series.lost.iter().filter(|lost| lost.is_whole()).cloned().collect();
+        let whole: Vec<Lost> = self.series.lost().iter().filter(|lost| lost.is_whole()).cloned().collect();
         lost::check(&whole, &Interval::ALL, self.reading.revision, || self.walk().whose.text())?;
         Ok(self.opening.as_ref())
     }
@@ -382,7 +382,7 @@ impl SeriesView {
     /// What is known of its last point where that is lost: the last known one, and the last key that is lost with the
     /// latest end there. The last point is one of the two, or was one of them and was taken back.
     pub fn last_known(&self) -> Result<(Option<Point>, Option<LastLost>), StoreError> {
-        let lost = self.series.lost.iter().filter(|l| self.reading.revision.is_none_or(|r| l.revision <= r));
+        let lost = self.series.lost().iter().filter(|l| self.reading.revision.is_none_or(|r| l.revision <= r));
         let last = lost.map(|lost| (lost.last, lost.last_end)).max();
         let all = Walk { lost: &[], ..self.walk() };
         Ok((all.last_before(self.root(), Time::MAX)?, last))

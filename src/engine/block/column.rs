@@ -52,6 +52,29 @@ impl Above {
         }
     }
 
+    /// So many times 0, with room for one distance; None where that is too far.
+    fn none(count: usize, distance: u64) -> Option<Above> {
+        match distance {
+            0..=0xff => Some(Above::Bytes(vec![0; count].into())),
+            0x100..=0xffff => Some(Above::Words(vec![0; count].into())),
+            _ => None,
+        }
+    }
+
+    /// The `i`th becomes this; false where it is too far.
+    fn set(&mut self, i: usize, distance: u64) -> bool {
+        match self {
+            Above::Bytes(above) => u8::try_from(distance).is_ok_and(|distance| {
+                above[i] = distance;
+                true
+            }),
+            Above::Words(above) => u16::try_from(distance).is_ok_and(|distance| {
+                above[i] = distance;
+                true
+            }),
+        }
+    }
+
     /// A range of them, each made a number.
     fn list(&self, range: Range<usize>, lowest: i64) -> Vec<i64> {
         match self {
@@ -327,6 +350,27 @@ impl Column {
         };
     }
 
+    /// The `i`th number becomes this one. What is near stays near where it reaches it, and what is all the same becomes near.
+    pub fn set(&mut self, i: usize, number: i64) {
+        if self.at(i) == number {
+            return;
+        }
+        if let Column::Even { first, step: 0, count } = *self
+            && let Some(above) = Above::none(count, number.wrapping_sub(first) as u64)
+        {
+            *self = Column::Near { lowest: first, above };
+        }
+        let is_set = match self {
+            Column::Near { lowest, above } => above.set(i, number.wrapping_sub(*lowest) as u64),
+            Column::Even { .. } | Column::Each(_) => false,
+        };
+        if !is_set {
+            let mut numbers = std::mem::take(self).into_numbers();
+            numbers[i] = number;
+            *self = Column::Each(numbers);
+        }
+    }
+
     /// The numbers of a range of another column, after these.
     pub fn extend(&mut self, other: &Column, range: Range<usize>) {
         if matches!(self, Column::Near { .. }) {
@@ -496,8 +540,7 @@ mod tests {
             prop_assert_eq!(column.get(list.len()), None);
         }
 
-        /// So is one that holds its numbers by what they are above the lowest, in a byte or two each, and whatever is
-        /// added to it or taken from it.
+        /// So is one that holds each as what it is above the lowest, and whatever is added to it or taken from it.
         #[test]
         fn near_numbers_are_the_same_list(
             lowest in prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX - 70_000)], then in numbers(),
@@ -548,6 +591,29 @@ mod tests {
             for bound in ascending.iter().copied().chain([i64::MIN, i64::MAX, lowest, near_above(lowest)]) {
                 prop_assert_eq!(sorted.at_or_above(bound), ascending.partition_point(|number| *number < bound));
             }
+        }
+
+        /// One of its numbers becomes another, however they are held; numbers that were all the same take a byte or two each.
+        #[test]
+        fn a_number_that_is_set_is_set_in_the_list(
+            lowest in any::<i64>(), then in numbers(), above in vec(0i64..70_000, 0..30), small in 0u32..17,
+            at in any::<prop::sample::Index>(), far in any::<i64>(), more in 0i64..70_000,
+        ) {
+            let near: Vec<i64> = above.iter().map(|above| lowest.saturating_add(above >> small)).collect();
+            for list in [then, near, vec![lowest; above.len()]].into_iter().filter(|list| !list.is_empty()) {
+                for column in [Column::from(list.clone()), Column::from(list.clone()).near(), Column::Each(list.clone())] {
+                    for number in [far, list[0].saturating_add(more >> small), list[0].saturating_sub(more), list[0]] {
+                        let (mut column, mut list, at) = (column.clone(), list.clone(), at.index(list.len()));
+                        column.set(at, number);
+                        list[at] = number;
+                        prop_assert_eq!(column.into_numbers(), list);
+                    }
+                }
+            }
+            let (mut column, number, count) = (Column::of(lowest, 9), lowest.saturating_add(more), 9);
+            column.set(at.index(count), number);
+            let each = match number.abs_diff(lowest) { 0 => 0, 1..=255 => 1, 256..=65_535 => 2, _ => 8 };
+            prop_assert_eq!(column.bytes(), each * count);
         }
 
         /// Two even columns are said to be one where they are put together as one.

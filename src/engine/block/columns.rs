@@ -106,6 +106,16 @@ impl Columns {
         self.restated.push(i64::from(point.restated));
     }
 
+    /// The `i`th point becomes another one of its time.
+    pub fn set(&mut self, i: usize, row: &Row) {
+        let Row { point, revision } = row;
+        self.values.set(i, point.value);
+        self.revisions.set(i, *revision);
+        self.ends.set(i, point.end.0.wrapping_sub(point.time.0));
+        self.starts.set(i, start_of(point));
+        self.restated.set(i, i64::from(point.restated));
+    }
+
     /// The same, with room for so many more points: appending to it copies each number once.
     pub fn with_room(&self, more: usize) -> Columns {
         Columns {

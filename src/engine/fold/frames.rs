@@ -190,13 +190,13 @@ pub fn write_series_head(out: &mut Writer, metric: MetricId, series: &Series) {
     out.unsigned(metric.0);
     out.unsigned(series.id);
     write_labels(out, &series.labels);
-    let openings = if planted::is(Bug::ForgetOpeningInFold) { &[][..] } else { &series.openings };
+    let openings = if planted::is(Bug::ForgetOpeningInFold) { &[][..] } else { series.openings() };
     out.unsigned(openings.len() as u64);
     for (revision, opening) in openings {
         out.signed(*revision);
         write_opening(out, opening.as_ref());
     }
-    write_lost(out, &series.lost);
+    write_lost(out, series.lost());
 }
 
 /// As `write_series_head`, of a page of a format; `inline` is None.

@@ -78,8 +78,8 @@ pub fn entry(component: &ComponentName, page: u64, series: &[(MetricId, &Series)
         if let Some(root) = &series.root {
             write_entry(&mut out, root, root.child.place().expect("all that a page tells of is stored"));
         }
-        out.unsigned(series.history.runs.len() as u64);
-        series.history.runs.iter().for_each(|run| run.write(&mut out));
+        out.unsigned(series.history().runs.len() as u64);
+        series.history().runs.iter().for_each(|run| run.write(&mut out));
     }
     (key, Some(out.0))
 }

@@ -362,7 +362,7 @@ async fn a_metric_made_again_meanwhile_takes_nothing_over() {
     let beside = |state: &State| {
         let metric = &state[&component].metrics[&name()];
         let series = metric.series.values().next().expect("it has one");
-        let history = &series.history;
+        let history = series.history();
         (metric.stored_changes.len(), metric.recent_changes.len(), history.runs.len(), history.recent.len())
     };
     assert_eq!(beside(&before), (0, 5, 0, 5));

@@ -28,7 +28,7 @@ pub(super) fn judge(
         // All up to the first point: the opening must suit it.
         let first = series.root.as_ref().and_then(|root| root.sum).map_or(Time::MAX, |sum| sum.first_time.next());
         let whose = Whose { definition: metric.definition(), labels };
-        lost::check(&series.lost, &Interval::new(Time::MIN, first), None, || whose.text())?;
+        lost::check(series.lost(), &Interval::new(Time::MIN, first), None, || whose.text())?;
     }
     let opening = opening.map(|(time, value)| Opening { time, value, note: note.to_string() });
     if series.and_then(|s| s.opening()) == opening.as_ref() {

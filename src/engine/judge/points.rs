@@ -23,7 +23,7 @@ pub(super) fn judge(
     around: &mut Around,
 ) -> Result<Finding, Refused> {
     let mut found = Finding { added: mode == Mode::Add, ..Finding::default() };
-    let mut deeds = Vec::new();
+    let mut deeds = Vec::with_capacity(writes.len());
     let mut next_series = component.next_series;
     for (place, write) in writes.iter().enumerate() {
         found.counts[0] += write.points.len() as u64;
@@ -41,7 +41,7 @@ pub(super) fn judge(
             |s| s.id,
         );
         let key = SeriesKey { metric: write.metric.clone(), metric_id: metric.id, id, labels: write.labels.clone() };
-        let all_are_new = is_after(series, write.points.time(0)) && series.is_none_or(|s| s.lost.is_empty());
+        let all_are_new = is_after(series, write.points.time(0)) && series.is_none_or(|s| s.lost().is_empty());
         let changes = if all_are_new {
             write.points.clone()
         } else {
@@ -75,7 +75,7 @@ fn is_after(series: Option<&Arc<Series>>, time: Time) -> bool {
 fn suits(kind: Kind, series: Option<&Arc<Series>>, points: &Columns) -> bool {
     let rule = Rule { kind, opening: series.and_then(|series| series.opening()) };
     let before = match series.map(|series| &**series) {
-        Some(series) if !series.lost.is_empty() => return false,
+        Some(series) if !series.lost().is_empty() => return false,
         Some(Series { root: Some(root), .. }) => match &root.sum {
             Some(sum) => Some(Point::of_period(sum.last_time, sum.last_end, sum.last_value)),
             None => return false,
@@ -144,8 +144,8 @@ pub(super) fn rows_of(
     let mut rows = vec![None; times.len()];
     let Some(series) = series else { return Ok(rows) };
     let whose = Whose { definition: metric.definition(), labels: &series.labels };
-    if !series.lost.is_empty() {
-        let one = |time: &Time| lost::check(&series.lost, &Interval::new(*time, time.next()), None, || whose.text());
+    if !series.lost().is_empty() {
+        let one = |time: &Time| lost::check(series.lost(), &Interval::new(*time, time.next()), None, || whose.text());
         times.iter().try_for_each(one)?;
     }
     if let Some(root) = &series.root {

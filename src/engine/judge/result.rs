@@ -76,7 +76,7 @@ pub(super) fn check(
             periods: metric.periods.as_deref(),
             revision: None,
             history: &empty,
-            lost: &series.lost,
+            lost: series.lost(),
             whose: Whose { definition: metric.definition(), labels: &series.labels },
             loader: around.loader,
             past: &NoPast,
@@ -144,7 +144,7 @@ fn check_series(
 /// report is restated, or counts anew since.
 fn suits_what_is_lost(rule: &Rule, series: &Series, time: Time, point: Option<&Point>) -> bool {
     let Some(point) = point else { return false };
-    let before = || series.lost.iter().filter(|lost| lost.first < time);
+    let before = || series.lost().iter().filter(|lost| lost.first < time);
     before().next().is_some()
         && before().all(|lost| match rule.kind {
             Kind::Gauge => true,
@@ -158,7 +158,7 @@ fn suits_what_is_lost(rule: &Rule, series: &Series, time: Time, point: Option<&P
 /// Whether a new point suits whatever is lost after it: it is of DELTA, and ends before that begins.
 fn suits_what_is_lost_after(rule: &Rule, series: &Series, time: Time, point: Option<&Point>) -> bool {
     let Some(point) = point.filter(|_| rule.kind == Kind::Delta) else { return false };
-    let mut after = series.lost.iter().filter(|lost| lost.last > time).peekable();
+    let mut after = series.lost().iter().filter(|lost| lost.last > time).peekable();
     after.peek().is_some() && after.all(|lost| point.end <= lost.first)
 }
 

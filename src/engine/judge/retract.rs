@@ -35,7 +35,7 @@ pub(super) fn judge(
     let mut deeds = Vec::new();
     for series in metric.series.values().filter(|s| filters.iter().all(|f| f.passes(&s.labels))) {
         let there = series.root.as_ref().is_some_and(|root| root.sum.is_some());
-        if !there && series.opening().is_none() && series.lost.is_empty() {
+        if !there && series.opening().is_none() && series.lost().is_empty() {
             continue;
         }
         let keys = keys(metric, series, what, around, &mut found.counts)?;
@@ -92,7 +92,7 @@ fn keys_in(metric: &Metric, series: &Series, interval: &Interval, around: &Aroun
         periods: metric.periods.as_deref(),
         revision: None,
         history: &empty,
-        lost: &series.lost,
+        lost: series.lost(),
         whose: Whose { definition: metric.definition(), labels: &series.labels },
         loader: around.loader,
         past: &NoPast,

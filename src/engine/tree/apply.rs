@@ -11,7 +11,7 @@ use crate::domain::point::Point;
 use crate::domain::time::Time;
 use crate::engine::Settings;
 use crate::engine::block::{self, Column, Columns, Leaf, Row, summed};
-use crate::engine::history::History;
+use crate::engine::history::Version;
 use crate::planted::{self, Bug};
 use crate::store::StoreError;
 use std::sync::Arc;
@@ -124,8 +124,8 @@ pub struct Apply<'a> {
     pub settings: &'a Settings,
     /// Reads children.
     pub loader: &'a Loader,
-    /// Takes what is replaced.
-    pub history: &'a mut History,
+    /// Takes the versions that are replaced, and retractions.
+    pub replaced: &'a mut Vec<Version>,
     /// Index nodes that nothing in the new tree refers to.
     pub replaced_nodes: &'a mut Vec<u64>,
     /// Bytes that the change added to memory, roughly.
@@ -226,6 +226,9 @@ impl Apply<'_> {
             self.append(&mut merged, changes);
             return merged;
         }
+        if let Some(corrected) = self.corrected(points, changes) {
+            return corrected;
+        }
         let mut merged = Columns::default();
         let mut at = 0;
         for (time, point) in changes.keys() {
@@ -242,16 +245,27 @@ impl Apply<'_> {
         merged
     }
 
+    /// The points with the changes, where there is a point at each key already: nothing moves, and what is near stays near.
+    fn corrected(&self, points: &Columns, changes: Part<'_>) -> Option<Columns> {
+        let Changes::Set(set) = changes.changes else { return None };
+        let places = changes.keys().map(|(time, _)| points.find(time)).collect::<Option<Vec<usize>>>()?;
+        let mut corrected = points.clone();
+        for (place, i) in places.into_iter().zip(changes.from..) {
+            corrected.set(place, &Row { point: set.point(i), revision: self.revision });
+        }
+        Some(corrected)
+    }
+
     /// Versions that the changes replace, and retractions, go to the series' past.
     fn keep_replaced(&mut self, leaf: &Leaf, changes: Part<'_>) {
         for (time, point) in changes.keys() {
             if let Some(at) = leaf.columns.find(time) {
                 let old = leaf.columns.row(at);
-                self.history.recent.insert((time, old.revision), Some(old.point));
+                self.replaced.push(((time, old.revision), Some(old.point)));
                 self.bytes_added += 2 * size_of::<Row>();
             }
             if point.is_none() {
-                self.history.recent.insert((time, self.revision), None);
+                self.replaced.push(((time, self.revision), None));
             }
         }
     }

@@ -13,10 +13,9 @@ use crate::engine::codec::{Reader, Undecodable, Writer};
 use crate::engine::history::HeldRuns;
 use crate::engine::readers::Readers;
 use crate::store::{FrameRef, Store, StoreError};
-use arc_swap::ArcSwapOption;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 
 /// Where a stored child is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,7 +38,7 @@ pub enum Body {
 }
 
 /// What is in memory of a child.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum InMemory {
     Body(Body),
     /// A leaf of a few points, packed: an eighth of what it takes in columns, and of very many series most are one such leaf.
@@ -49,11 +48,15 @@ enum InMemory {
     Growing(Arc<Growing>),
 }
 
+const UNPOISONED: &str = "no holder of a child's content panics";
+
 /// A child.
 #[derive(Debug, Default)]
 pub struct Child {
     place: OnceLock<Place>,
-    body: ArcSwapOption<InMemory>,
+    /// Behind a lock that is held for the copy of a pointer. (A pointer to swap was another piece of memory a child, and what
+    /// it costs to let go of one was a twentieth of the committer's time in small pushes.)
+    body: RwLock<Option<InMemory>>,
     asked: AtomicBool,
 }
 
@@ -88,16 +91,21 @@ impl Child {
     }
 
     fn not_stored(body: InMemory) -> Arc<Child> {
-        Arc::new(Child {
-            place: OnceLock::new(),
-            body: ArcSwapOption::from_pointee(body),
-            asked: AtomicBool::new(true),
-        })
+        Arc::new(Child { place: OnceLock::new(), body: RwLock::new(Some(body)), asked: AtomicBool::new(true) })
     }
 
     /// Stored, not read yet.
     pub fn stored(place: Place) -> Arc<Child> {
         Arc::new(Child { place: OnceLock::from(place), ..Child::default() })
+    }
+
+    /// What is in memory of it.
+    fn held(&self) -> Option<InMemory> {
+        self.body.read().expect(UNPOISONED).clone()
+    }
+
+    fn hold(&self, body: Option<Body>) {
+        *self.body.write().expect(UNPOISONED) = body.map(InMemory::Body);
     }
 
     /// Where it is stored; None: not yet.
@@ -107,20 +115,20 @@ impl Child {
 
     /// Its children, where it is a node that is not stored yet.
     pub fn fresh_children(&self) -> Option<Arc<Children>> {
-        match (self.place(), &**self.body.load().as_ref()?) {
-            (None, InMemory::Body(Body::Node(children))) => Some(children.clone()),
+        match (self.place(), self.held()?) {
+            (None, InMemory::Body(Body::Node(children))) => Some(children),
             _ => None,
         }
     }
 
     /// Whether its content is to be had without a read.
     pub fn is_at_hand(&self) -> bool {
-        matches!(self.place(), Some(Place::Inline(_))) || self.body.load().is_some()
+        matches!(self.place(), Some(Place::Inline(_))) || self.body.read().expect(UNPOISONED).is_some()
     }
 
     /// Its bytes where it is kept packed in memory, stored or not.
     pub fn packed_bytes(&self) -> Option<Arc<[u8]>> {
-        match (self.place(), self.body.load().as_deref()) {
+        match (self.place(), &*self.body.read().expect(UNPOISONED)) {
             (Some(Place::Inline(bytes)), _) | (_, Some(InMemory::Packed(bytes))) => Some(bytes.clone()),
             _ => None,
         }
@@ -129,17 +137,19 @@ impl Child {
     /// Its content where it is in memory. Cost: where it is packed, that of unpacking it; where it is in pieces, that of
     /// copying its points, once.
     pub fn in_memory(&self) -> Option<Body> {
-        let held = self.body.load();
-        match &**held.as_ref()? {
-            InMemory::Body(body) => Some(body.clone()),
+        match self.held()? {
+            InMemory::Body(body) => Some(body),
             InMemory::Packed(bytes) => {
-                let columns = block::unpack(bytes).expect("it was packed here");
+                let columns = block::unpack(&bytes).expect("it was packed here");
                 Some(Body::Leaf(Arc::new(Leaf::new(columns))))
             }
             InMemory::Growing(pieces) => {
                 let body = Body::Leaf(Arc::new(pieces.whole()));
+                let mut held = self.body.write().expect(UNPOISONED);
                 // Not where somebody else has put them together meanwhile, and a fold stored it.
-                self.body.compare_and_swap(&held, Some(Arc::new(InMemory::Body(body.clone()))));
+                if matches!(&*held, Some(InMemory::Growing(_))) {
+                    *held = Some(InMemory::Body(body.clone()));
+                }
                 Some(body)
             }
         }
@@ -242,7 +252,7 @@ impl Loader {
         let body = self.read(place)?;
         self.reads.fetch_add(1, Ordering::Relaxed);
         if !matches!(place, Place::Inline(_)) {
-            child.body.store(Some(Arc::new(InMemory::Body(body.clone()))));
+            child.hold(Some(body.clone()));
             self.hold(child, body.bytes());
         }
         Ok(body)
@@ -251,9 +261,7 @@ impl Loader {
     /// A leaf, for points to be added behind its own: in pieces where it is. None: it is a node. Cost as `load`, which
     /// puts pieces together.
     pub fn before(&self, child: &Arc<Child>) -> Result<Option<Before>, StoreError> {
-        if let Some(held) = &*child.body.load()
-            && let InMemory::Growing(pieces) = &**held
-        {
+        if let Some(InMemory::Growing(pieces)) = &*child.body.read().expect(UNPOISONED) {
             return Ok(Some(Before::Pieces(pieces.clone())));
         }
         Ok(match self.load(child)? {
@@ -298,13 +306,13 @@ impl Loader {
         let inline = matches!(place, Place::Inline(_));
         child.place.set(place).expect("a child is stored once");
         if inline {
-            child.body.store(None);
+            child.hold(None);
         } else if let Some(body) = child.in_memory() {
             let body = match body {
                 Body::Leaf(leaf) => Body::of_read(leaf.columns.clone()),
                 node @ Body::Node(_) => node,
             };
-            child.body.store(Some(Arc::new(InMemory::Body(body.clone()))));
+            child.hold(Some(body.clone()));
             self.hold(child, body.bytes());
         }
     }
@@ -322,7 +330,7 @@ impl Loader {
                 }
                 found => {
                     if let Some(child) = found {
-                        child.body.store(None);
+                        child.hold(None);
                     }
                     queue.1 -= bytes;
                 }

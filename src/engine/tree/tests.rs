@@ -41,18 +41,21 @@ impl Made {
     /// Answers what it is said to have added to memory.
     fn apply(&mut self, changes: &Changes) -> usize {
         self.revision += 1;
+        let mut replaced = Vec::new();
         let mut apply = Apply {
             kind: Kind::Delta,
             periods: None,
             revision: self.revision,
             settings: &self.settings,
             loader: &self.loader,
-            history: &mut self.history,
+            replaced: &mut replaced,
             replaced_nodes: &mut Vec::new(),
             bytes_added: 0,
         };
         self.root = apply.apply(self.root.as_ref(), changes).expect("it is in memory");
-        apply.bytes_added
+        let bytes_added = apply.bytes_added;
+        self.history.recent.extend(replaced);
+        bytes_added
     }
 
     /// How many points each block has, and how many children each node.

@@ -56,7 +56,7 @@ impl Verifying<'_> {
                 continue;
             };
             // What was given up is told of with the series.
-            let is_known = !series.lost.iter().any(|lost| lost.given_up);
+            let is_known = !series.lost().iter().any(|lost| lost.given_up);
             if let Some(what) = self.untold(component, series, &changes).filter(|_| is_known) {
                 self.wrong("the past", Some(touches), what)?;
             }
@@ -67,7 +67,7 @@ impl Verifying<'_> {
     /// The first change whose old value is not in the past, or whose opening is not among the openings.
     fn untold(&self, component: &Component, series: &Series, changes: &[KeyChanged]) -> Option<String> {
         // Runs that cannot be read are told of elsewhere.
-        let past = series.history.versions(Time::MIN, Time::MAX, &self.shared.loader).ok()?;
+        let past = series.history().versions(Time::MIN, Time::MAX, &self.shared.loader).ok()?;
         let before = |time: Time, revision: i64| -> Option<Point> {
             let at = past.partition_point(|(key, _)| *key < (time, revision));
             past[..at].last().filter(|((t, _), _)| *t == time).and_then(|(_, point)| *point)
@@ -81,7 +81,7 @@ impl Verifying<'_> {
                 KeyChange::Point(old, _) if before(old.time, revision) != Some(*old) => {
                     Some(format!("revision {revision} changed the point at {} and what it was is not kept", old.time))
                 }
-                KeyChange::Opening(_, new) if !series.openings.contains(&(revision, new.clone())) => {
+                KeyChange::Opening(_, new) if !series.openings().contains(&(revision, new.clone())) => {
                     Some(format!("revision {revision} changed the opening and it is not kept"))
                 }
                 _ => None,

@@ -163,11 +163,11 @@ fn remembered(now: &Component, expected: &PageRecord, revision: i64) -> Option<O
         return Some(None);
     };
     let stands = series.root.as_ref().is_none_or(|root| root.child.place().is_some())
-        && series.history.recent.is_empty()
-        && series.openings.last().is_none_or(|(since, _)| *since <= revision);
+        && series.history().recent.is_empty()
+        && series.openings().last().is_none_or(|(since, _)| *since <= revision);
     stands.then(|| {
-        let (labels, openings, lost) = (series.labels.clone(), series.openings.clone(), series.lost.clone());
+        let (labels, openings, lost) = (series.labels.clone(), series.openings().to_vec(), series.lost().to_vec());
         let record = SeriesRecord { metric: metric.id, id: series.id, labels, openings, lost, inline: None };
-        Some((record, series.root.clone(), series.history.runs.clone()))
+        Some((record, series.root.clone(), series.history().runs.clone()))
     })
 }

@@ -65,7 +65,7 @@ impl Verifying<'_> {
         let Some(series) = metric.series.get(labels) else { return Continue(()) };
         self.counts.series += 1;
         let touches = Touches::series(&component.name, metric.definition(), labels);
-        if let Some(lost) = series.lost.iter().find(|lost| lost.given_up) {
+        if let Some(lost) = series.lost().iter().find(|lost| lost.given_up) {
             // Nothing of it is answered: what is left of it need not agree.
             return self.damage(lost.damage.clone().into(), Some(touches));
         }
@@ -76,7 +76,7 @@ impl Verifying<'_> {
             kind,
             periods: metric.periods.as_deref(),
             revision,
-            history: &series.history,
+            history: series.history(),
             lost: &[],
             whose: Whose { definition: metric.definition(), labels },
             loader: &self.shared.loader,
@@ -98,9 +98,9 @@ impl Verifying<'_> {
             empty,
             covered: None,
             last: None,
-            is_torn: !series.lost.is_empty(),
+            is_torn: !series.lost().is_empty(),
         };
-        for lost in &series.lost {
+        for lost in series.lost() {
             let touches = looked.touches.between(lost.first, lost.last);
             self.damage(lost.damage.clone().into(), Some(touches))?;
         }
@@ -119,7 +119,7 @@ impl Verifying<'_> {
     /// Every version that is not current, read afresh.
     fn past(&mut self, series: &Series, touches: &Touches) -> super::ControlFlow<(), Vec<Version>> {
         let mut all: BTreeMap<VersionKey, Option<Point>> = BTreeMap::new();
-        for run in &series.history.runs {
+        for run in &series.history().runs {
             let touches = touches.between(run.first_key, run.last_key);
             let versions = match read_run(run, &self.shared.loader) {
                 Ok(versions) => versions,
@@ -140,7 +140,7 @@ impl Verifying<'_> {
                 }
             }
         }
-        all.extend(series.history.recent.iter().map(|(key, point)| (*key, *point)));
+        all.extend(series.history().recent.iter().map(|(key, point)| (*key, *point)));
         Continue(all.into_iter().collect())
     }
 

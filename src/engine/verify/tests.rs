@@ -165,7 +165,7 @@ async fn a_series_that_is_other_in_memory_than_in_the_folds_is_found() {
     type Wrong = fn(&mut Metric, &Labels);
     let cases: [(Wrong, &str); 3] = [
         (|metric, labels| _ = metric.series.remove(labels), "it is not in what is in memory"),
-        (|metric, labels| with(metric, labels, |series| _ = series.history.runs.pop()), "its past is not"),
+        (|metric, labels| with(metric, labels, |series| _ = series.aside_mut().history.runs.pop()), "its past is not"),
         (
             |metric, labels| {
                 with(metric, labels, |series| series.root.as_mut().expect("points").extent.last_key.0 += 1)

@@ -142,7 +142,8 @@ pub fn batch(request: &WritePointsRequest, who: &str, metrics: &Metrics) -> Resu
         faults.push_at((0, 0, 1), || too_large("points", count, BATCH_POINTS_MAX));
         return Err(faults);
     }
-    let mut groups = Groups::default();
+    let entries = Vec::with_capacity(request.series.len().min(BATCH_SERIES_MAX));
+    let mut groups = Groups { entries, ..Groups::default() };
     let mut unknown = Vec::new();
     for (entry, series) in (0u32..).zip(&request.series) {
         read_entry(series, entry, mode, metrics, &mut groups, &mut unknown, &mut faults);
