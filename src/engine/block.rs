@@ -1,5 +1,6 @@
 //! A leaf of a series' tree: its points in order of time, each with the revision that made it what it is.
 
+mod above;
 pub mod column;
 pub mod columns;
 mod packed;

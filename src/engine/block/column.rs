@@ -1,6 +1,8 @@
 //! Numbers of a block's points, one each. Times are mostly even, revisions mostly the same: such a column is two numbers
 //! however long it is, and costs nothing to make, copy or unpack.
 
+use super::above::Above;
+pub use super::above::FEW;
 use crate::planted::{self, Bug};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -26,94 +28,6 @@ pub enum Column {
         /// What each number is above it.
         above: Above,
     },
-}
-
-/// Distances, one each, in as few bytes as the greatest takes.
-#[derive(Clone, Debug)]
-pub enum Above {
-    /// Up to 255.
-    Bytes(Box<[u8]>),
-    /// Up to 65,535.
-    Words(Box<[u16]>),
-}
-
-impl Above {
-    fn len(&self) -> usize {
-        match self {
-            Above::Bytes(above) => above.len(),
-            Above::Words(above) => above.len(),
-        }
-    }
-
-    fn at(&self, i: usize) -> i64 {
-        match self {
-            Above::Bytes(above) => i64::from(above[i]),
-            Above::Words(above) => i64::from(above[i]),
-        }
-    }
-
-    /// So many times 0, with room for one distance; None where that is too far.
-    fn none(count: usize, distance: u64) -> Option<Above> {
-        match distance {
-            0..=0xff => Some(Above::Bytes(vec![0; count].into())),
-            0x100..=0xffff => Some(Above::Words(vec![0; count].into())),
-            _ => None,
-        }
-    }
-
-    /// The `i`th becomes this; false where it is too far.
-    fn set(&mut self, i: usize, distance: u64) -> bool {
-        match self {
-            Above::Bytes(above) => u8::try_from(distance).is_ok_and(|distance| {
-                above[i] = distance;
-                true
-            }),
-            Above::Words(above) => u16::try_from(distance).is_ok_and(|distance| {
-                above[i] = distance;
-                true
-            }),
-        }
-    }
-
-    /// A range of them, each made a number.
-    fn list(&self, range: Range<usize>, lowest: i64) -> Vec<i64> {
-        match self {
-            Above::Bytes(above) => above[range].iter().map(|above| lowest + i64::from(*above)).collect(),
-            Above::Words(above) => above[range].iter().map(|above| lowest + i64::from(*above)).collect(),
-        }
-    }
-
-    fn bounds(&self) -> Option<(i64, i64)> {
-        match self {
-            Above::Bytes(above) => Some((i64::from(*above.iter().min()?), i64::from(*above.iter().max()?))),
-            Above::Words(above) => Some((i64::from(*above.iter().min()?), i64::from(*above.iter().max()?))),
-        }
-    }
-
-    fn sum(&self, range: Range<usize>) -> i64 {
-        match self {
-            Above::Bytes(above) => above[range].iter().map(|above| i64::from(*above)).sum(),
-            Above::Words(above) => above[range].iter().map(|above| i64::from(*above)).sum(),
-        }
-    }
-
-    /// Of the first `count` of the `FEW` from `from` on; None where there are not so many.
-    fn sum_of_few(&self, from: usize, count: usize) -> Option<i64> {
-        match self {
-            Above::Bytes(above) => above[from..].first_chunk().map(|few| masked_sum(few, count)),
-            Above::Words(above) => above[from..].first_chunk().map(|few| masked_sum(few, count)),
-        }
-    }
-}
-
-/// Numbers that are added up at once, wanted or not.
-pub const FEW: usize = 16;
-
-/// What the first `count` come to. The others are added as nothing: so there is no loop whose end is not known, and all
-/// of them fit some vector registers. (Measured with sums of whole weeks of hourly points: a third of the time of a loop.)
-fn masked_sum<N: Copy + Default + Into<u32>>(few: &[N; FEW], count: usize) -> i64 {
-    let masked: [N; FEW] = std::array::from_fn(|i| if i < count { few[i] } else { N::default() });
-    masked.iter().map(|number| (*number).into()).sum::<u32>().into()
 }
 
 impl Default for Column {

@@ -54,8 +54,8 @@ const UNPOISONED: &str = "no holder of a child's content panics";
 #[derive(Debug, Default)]
 pub struct Child {
     place: OnceLock<Place>,
-    /// Behind a lock that is held for the copy of a pointer. (A pointer to swap was another piece of memory a child, and what
-    /// it costs to let go of one was a twentieth of the committer's time in small pushes.)
+    /// Behind a lock that is held for the copy of a pointer. (Not a pointer to swap: that was another piece of memory a child,
+    /// and a twentieth of what the committer did in small pushes, by its profile.)
     body: RwLock<Option<InMemory>>,
     asked: AtomicBool,
 }
