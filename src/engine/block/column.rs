@@ -269,13 +269,15 @@ impl Column {
         if self.at(i) == number {
             return;
         }
+        // None: below the lowest, or farther away than numbers reach.
+        let distance = |lowest: i64| number.checked_sub(lowest).and_then(|distance| u64::try_from(distance).ok());
         if let Column::Even { first, step: 0, count } = *self
-            && let Some(above) = Above::none(count, number.wrapping_sub(first) as u64)
+            && let Some(above) = distance(first).and_then(|distance| Above::none(count, distance))
         {
             *self = Column::Near { lowest: first, above };
         }
         let is_set = match self {
-            Column::Near { lowest, above } => above.set(i, number.wrapping_sub(*lowest) as u64),
+            Column::Near { lowest, above } => distance(*lowest).is_some_and(|distance| above.set(i, distance)),
             Column::Even { .. } | Column::Each(_) => false,
         };
         if !is_set {
@@ -424,6 +426,17 @@ mod tests {
             column.extend(&Column::of(5, more), 0..more);
             let is_even = count == 0 || more == 0 || count == 1 && more == 1;
             assert_eq!(column.bytes(), if is_even { 0 } else { 8 * (count + more) }, "{more} after {count}");
+        }
+    }
+
+    /// The distance from the highest number there is to the lowest wraps around to 1: they are not near each other.
+    #[test]
+    fn numbers_as_far_apart_as_they_reach_are_not_near() {
+        for column in [Column::of(i64::MAX, 2), Column::from(vec![i64::MAX, i64::MAX - 1]).near()] {
+            let (mut column, first) = (column.clone(), column.at(0));
+            column.set(1, i64::MIN);
+            assert_eq!(column.bounds(), Some((i64::MIN, first)));
+            assert_eq!(column.into_numbers(), [first, i64::MIN]);
         }
     }
 
