@@ -86,18 +86,19 @@ fn is_plain(kind: Kind, columns: &Columns) -> bool {
 }
 
 fn sum_plain(columns: &Columns, range: Range<usize>) -> Option<Aggregate> {
-    let part = columns.values.numbers(range.clone());
-    let (first, last) = (range.start, range.end.checked_sub(1)?);
-    let (first_value, last_value) = (*part.first()?, *part.last()?);
-    let (min, max) = part.iter().fold((i64::MAX, i64::MIN), |(min, max), v| (min.min(*v), max.max(*v)));
-    let widest = i128::from(min).abs().max(i128::from(max).abs()) * part.len() as i128;
+    let values = &columns.values;
+    let (min, max) = values.bounds_of(range.clone())?;
+    let (first, last) = (range.start, range.end - 1);
+    let (first_value, last_value) = (values.at(first), values.at(last));
+    let widest = i128::from(min).abs().max(i128::from(max).abs()) * range.len() as i128;
     let (sum, low, high) = if widest > i128::from(i64::MAX) {
-        prefixes(part.iter().map(|v| i128::from(*v)), i128::from(first_value))
+        prefixes(values.numbers(range.clone()).iter().map(|v| i128::from(*v)), i128::from(first_value))
     } else if min >= 0 {
-        let sum = part.iter().sum::<i64>().into();
+        // Without a list of them: a quarter of the committer's time in corrections of many series.
+        let sum = values.sum(range.clone()).into();
         (sum, i128::from(first_value), sum)
     } else {
-        let (sum, low, high) = prefixes(part.iter().copied(), first_value);
+        let (sum, low, high) = prefixes(values.numbers(range.clone()).iter().copied(), first_value);
         (sum.into(), low.into(), high.into())
     };
     let (first_time, last_time) = (columns.time(first), columns.time(last));
@@ -105,7 +106,7 @@ fn sum_plain(columns: &Columns, range: Range<usize>) -> Option<Aggregate> {
         first_time,
         last_time,
         last_end: columns.point(last).end,
-        count: part.len() as u64,
+        count: range.len() as u64,
         periods: 0,
         first_period: first_time,
         last_period: last_time,
@@ -194,7 +195,8 @@ mod tests {
             let range = from.min(to).min(values.len())..from.max(to).min(values.len());
             for kind in [Kind::Delta, Kind::Gauge, Kind::Cumulative] {
                 let one_by_one = Aggregate::of_all(kind, columns.points(range.clone()), None);
-                prop_assert_eq!(summed(kind, &columns, range.clone(), None), one_by_one);
+                prop_assert_eq!(&summed(kind, &columns, range.clone(), None), &one_by_one);
+                prop_assert_eq!(&summed(kind, &columns.clone().near(), range.clone(), None), &one_by_one);
             }
         }
     }

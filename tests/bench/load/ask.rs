@@ -339,8 +339,10 @@ pub async fn late(bench: &Bench) -> Vec<Figure> {
         seconds.push(began.elapsed().as_secs_f64());
         assert_eq!(total, expected, "the total is right at once");
     }
-    let right = 1e3 * quantile(seconds, 0.5);
-    figures.push(Figure::of(11, "1,000 corrections, then the total over all (W4)", right, "ms"));
+    // The peers are asked once: what is fresh in memory then is touched for the first time.
+    figures.push(Figure::of(11, "1,000 corrections, then the total over all (W4)", 1e3 * seconds[0], "ms"));
+    let again = 1e3 * quantile(seconds.split_off(1), 0.5);
+    figures.push(Figure::of(11, "the same again, of the same blocks", again, "ms"));
     server.stop();
     figures
 }

@@ -114,6 +114,7 @@ pub async fn loaded(bench: &Bench, workload: &Arc<Workload>) -> (tempfile::TempD
         send(&server, |w| series_order(workload.clone(), 1, w)).await.0
     };
     assert_eq!(points, workload.all(), "every point is accepted");
+    server.settled().await;
     (dir, server)
 }
 

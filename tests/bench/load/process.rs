@@ -11,6 +11,9 @@ use tonic::transport::{Channel, Endpoint};
 /// A stream's window: megabytes, so that it is the processor that is measured.
 const WINDOW_BYTES: u32 = 8 << 20;
 
+/// How long a server does nothing that has nothing left to do.
+const QUIET: Duration = Duration::from_millis(300);
+
 /// A server that listens. Ends with this value.
 pub struct Server {
     child: Child,
@@ -76,6 +79,23 @@ impl Server {
             line.trim().trim_end_matches(" kB").parse().expect("a number")
         };
         (kilobytes("VmRSS:") << 10, kilobytes("VmHWM:") << 10)
+    }
+
+    /// Waits until it has done what it put off while it was written to: until it takes no processor time for a while. The
+    /// peers are asked once they have merged, too.
+    pub async fn settled(&self) {
+        let ticks = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+            // The program's name, in parentheses, may hold anything; of what follows it user and system time are the 12th and 13th.
+            let (_, fields) = stat.rsplit_once(')').expect("Linux says its name");
+            let number = |field: &str| field.parse::<u64>().expect("a number");
+            fields.split_whitespace().skip(11).take(2).map(number).sum::<u64>()
+        };
+        let mut before = None;
+        while before != Some(ticks()) {
+            before = Some(ticks());
+            tokio::time::sleep(QUIET).await;
+        }
     }
 
     /// SIGTERM: what was taken is finished and folded.
