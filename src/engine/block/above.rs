@@ -1,4 +1,4 @@
-//! Distances of numbers from the lowest of them, in as few bytes as the greatest takes.
+//! Distances of numbers from one below them, in as few bytes as the greatest takes.
 
 use std::ops::Range;
 
@@ -9,23 +9,43 @@ pub enum Above {
     Bytes(Box<[u8]>),
     /// Up to 65,535.
     Words(Box<[u16]>),
+    /// Up to 4,294,967,295.
+    Doubles(Box<[u32]>),
+}
+
+/// The same of each: as one list of its numbers, and not number by number.
+macro_rules! each {
+    ($of:expr, $above:ident => $what:expr) => {
+        match $of {
+            Above::Bytes($above) => $what,
+            Above::Words($above) => $what,
+            Above::Doubles($above) => $what,
+        }
+    };
 }
 
 impl Above {
-    /// How many.
-    pub fn len(&self) -> usize {
-        match self {
-            Above::Bytes(above) => above.len(),
-            Above::Words(above) => above.len(),
-        }
-    }
-
-    /// The `i`th.
-    pub fn at(&self, i: usize) -> i64 {
-        match self {
-            Above::Bytes(above) => i64::from(above[i]),
-            Above::Words(above) => i64::from(above[i]),
-        }
+    /// Of numbers from the lowest to the highest: the number below them, and what each is above it. None where they are too
+    /// far apart. Half of the room that is left is below the lowest, so that what takes the place of a number fits too.
+    pub fn of(numbers: &[i64], lowest: i64, highest: i64) -> Option<(i64, Above)> {
+        let widest = highest.wrapping_sub(lowest) as u64;
+        let below = |most: u64| lowest.saturating_sub(((most - widest) / 2) as i64);
+        let distances = |from: i64| numbers.iter().map(move |number| number.wrapping_sub(from));
+        Some(match widest {
+            0..=0xff => {
+                let from = below(0xff);
+                (from, Above::Bytes(distances(from).map(|above| above as u8).collect()))
+            }
+            0x100..=0xffff => {
+                let from = below(0xffff);
+                (from, Above::Words(distances(from).map(|above| above as u16).collect()))
+            }
+            0x1_0000..=0xffff_ffff => {
+                let from = below(0xffff_ffff);
+                (from, Above::Doubles(distances(from).map(|above| above as u32).collect()))
+            }
+            _ => return None,
+        })
     }
 
     /// So many times 0, with room for one distance; None where that is too far.
@@ -33,38 +53,42 @@ impl Above {
         match distance {
             0..=0xff => Some(Above::Bytes(vec![0; count].into())),
             0x100..=0xffff => Some(Above::Words(vec![0; count].into())),
+            0x1_0000..=0xffff_ffff => Some(Above::Doubles(vec![0; count].into())),
             _ => None,
         }
     }
 
-    /// The `i`th becomes this; false where it is too far.
-    pub fn set(&mut self, i: usize, distance: u64) -> bool {
-        match self {
-            Above::Bytes(above) => u8::try_from(distance).is_ok_and(|distance| {
-                above[i] = distance;
-                true
-            }),
-            Above::Words(above) => u16::try_from(distance).is_ok_and(|distance| {
-                above[i] = distance;
-                true
-            }),
-        }
+    /// How many.
+    pub fn len(&self) -> usize {
+        each!(self, above => above.len())
     }
 
-    /// A range of them, each made a number.
+    /// The `i`th.
+    pub fn at(&self, i: usize) -> i64 {
+        each!(self, above => above[i].into())
+    }
+
+    /// The `i`th becomes this; false where it is too far.
+    pub fn set(&mut self, i: usize, distance: u64) -> bool {
+        each!(self, above => distance.try_into().is_ok_and(|distance| {
+            above[i] = distance;
+            true
+        }))
+    }
+
+    /// Each number of a range.
     pub fn list(&self, range: Range<usize>, lowest: i64) -> Vec<i64> {
-        match self {
-            Above::Bytes(above) => above[range].iter().map(|above| lowest + i64::from(*above)).collect(),
-            Above::Words(above) => above[range].iter().map(|above| lowest + i64::from(*above)).collect(),
-        }
+        each!(self, above => above[range].iter().map(|above| lowest + i64::from(*above)).collect())
+    }
+
+    /// Index of the first whose number is at or above `bound`, where they ascend.
+    pub fn at_or_above(&self, bound: i64, lowest: i64) -> usize {
+        each!(self, above => above.partition_point(|above| lowest + i64::from(*above) < bound))
     }
 
     /// Lowest and highest of a range; None where there is none.
     pub fn bounds(&self, range: Range<usize>) -> Option<(i64, i64)> {
-        match self {
-            Above::Bytes(above) => bounds(&above[range]),
-            Above::Words(above) => bounds(&above[range]),
-        }
+        each!(self, above => bounds(&above[range]))
     }
 
     /// What those of a range come to.
@@ -72,6 +96,7 @@ impl Above {
         match self {
             Above::Bytes(above) => sum(&above[range]),
             Above::Words(above) => sum(&above[range]),
+            Above::Doubles(above) => above[range].iter().map(|above| i64::from(*above)).sum(),
         }
     }
 
@@ -81,7 +106,15 @@ impl Above {
         match self {
             Above::Bytes(above) => above[from..].first_chunk().map(|few| masked_sum(few, count)),
             Above::Words(above) => above[from..].first_chunk().map(|few| masked_sum(few, count)),
+            Above::Doubles(above) => {
+                above[from..].first_chunk::<FEW>().map(|few| few[..count].iter().map(|above| i64::from(*above)).sum())
+            }
         }
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> usize {
+        each!(self, above => size_of_val(&**above))
     }
 }
 
@@ -94,8 +127,8 @@ fn bounds<N: Copy + Ord + Into<i64>>(above: &[N]) -> Option<(i64, i64)> {
 }
 
 /// As 32 bits so far as that holds them: twice as many are added up at once.
-fn sum<N: Copy + Into<u32>>(above: &[N]) -> i64 {
-    let part = |part: &[N]| i64::from(part.iter().map(|number| (*number).into()).sum::<u32>());
+fn sum<N: Copy + Into<u16>>(above: &[N]) -> i64 {
+    let part = |part: &[N]| i64::from(part.iter().map(|number| u32::from((*number).into())).sum::<u32>());
     above.chunks(1 << 16).map(part).sum()
 }
 

@@ -21,7 +21,7 @@ pub enum Column {
     },
     /// Any numbers.
     Each(Vec<i64>),
-    /// Any numbers, as what each is above `lowest`: how numbers are held that nobody adds to.
+    /// Numbers near each other, as what each is above `lowest`: how numbers are held that nobody adds to.
     Near {
         /// The lowest number, or below it.
         lowest: i64,
@@ -197,13 +197,10 @@ impl Column {
     /// The same numbers in less memory, where they are near each other. Cost: some ns a number.
     pub fn near(self) -> Column {
         let (Column::Each(numbers), Some((lowest, highest))) = (&self, self.bounds()) else { return self };
-        let above = |number: &i64| number.wrapping_sub(lowest);
-        let above = match highest.wrapping_sub(lowest) as u64 {
-            0..=0xff => Above::Bytes(numbers.iter().map(|number| above(number) as u8).collect()),
-            0x100..=0xffff => Above::Words(numbers.iter().map(|number| above(number) as u16).collect()),
-            _ => return self,
-        };
-        Column::Near { lowest, above }
+        match Above::of(numbers, lowest, highest) {
+            Some((lowest, above)) => Column::Near { lowest, above },
+            None => self,
+        }
     }
 
     /// The first number and the step from each to the next, where two or more go on evenly.
@@ -367,10 +364,7 @@ impl Column {
     pub fn at_or_above(&self, bound: i64) -> usize {
         match self {
             Column::Each(numbers) => numbers.partition_point(|number| *number < bound),
-            Column::Near { lowest, above } => match above {
-                Above::Bytes(above) => above.partition_point(|above| lowest + i64::from(*above) < bound),
-                Above::Words(above) => above.partition_point(|above| lowest + i64::from(*above) < bound),
-            },
+            Column::Near { lowest, above } => above.at_or_above(bound, *lowest),
             Column::Even { first, step, count } if *step > 0 && *count > 1 => {
                 if bound <= *first {
                     return 0;
@@ -401,8 +395,7 @@ impl Column {
         match self {
             Column::Even { .. } => 0,
             Column::Each(numbers) => numbers.capacity() * size_of::<i64>(),
-            Column::Near { above: Above::Bytes(above), .. } => above.len(),
-            Column::Near { above: Above::Words(above), .. } => 2 * above.len(),
+            Column::Near { above, .. } => above.bytes(),
         }
     }
 }
@@ -483,14 +476,14 @@ mod tests {
         #[test]
         fn near_numbers_are_the_same_list(
             lowest in prop_oneof![any::<i64>(), Just(i64::MIN), Just(i64::MAX - 70_000)], then in numbers(),
-            above in vec(0i64..70_000, 0..60), small in 0u32..17, from in 0usize..60, to in 0usize..60, pushed in numbers(),
+            above in vec(0i64..5_000_000_000, 0..60), small in 0u32..34, from in 0usize..60, to in 0usize..60, pushed in numbers(),
         ) {
             let near = |above: &i64| lowest.saturating_add(above >> small);
             let list: Vec<i64> = above.iter().map(near).collect();
             let column = Column::from(list.clone());
             let near = column.clone().near();
             let widest = list.iter().max().zip(list.iter().min()).map_or(0, |(max, min)| max.abs_diff(*min));
-            let bytes = match widest { 0..=255 => 1, 256..=65_535 => 2, _ => 8 };
+            let bytes = match widest { 0..=0xff => 1, 0x100..=0xffff => 2, 0x1_0000..=0xffff_ffff => 4, _ => 8 };
             let is_even = matches!(column, Column::Even { .. });
             prop_assert_eq!(near.bytes(), if is_even { 0 } else { bytes * list.len() });
             let range = from.min(to).min(list.len())..from.max(to).min(list.len());
