@@ -10,7 +10,7 @@ use super::state::{Component, Metric, Series};
 use super::tree::Entry;
 use super::tree::child::{Child, Loader};
 pub use super::tree::children::Stretches;
-use super::tree::walk::{Past, Walk};
+use super::tree::walk::{Asks, Past, Walk};
 use crate::domain::aggregate::{Aggregate, link};
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::{Definition, Kind};
@@ -455,13 +455,13 @@ impl Past for Reading {
         past.get(&(Arc::as_ptr(&entry.child) as usize)).map(|(_, leaf)| leaf.clone())
     }
 
-    fn allows(&self, child: &Child) -> bool {
+    fn asks(&self) -> Asks {
         match self.loads_left.load(Ordering::Relaxed) {
-            u32::MAX => true,
-            0 => false,
+            u32::MAX => Asks::Anything,
+            0 => Asks::Nothing,
             left => {
                 self.loads_left.store(left - 1, Ordering::Relaxed);
-                child.is_at_hand()
+                Asks::InMemory
             }
         }
     }

@@ -56,12 +56,14 @@ impl Sums {
     /// does not. Some nanoseconds, however many they are.
     pub fn below(&self, columns: &Columns, range: Range<usize>, level: i128) -> usize {
         debug_assert!(self.never_falls, "where it falls it may have been there before");
-        let mut sum = -i128::from(self.before(columns, range.start));
-        let stretches = self.every.partition_point(|before| i128::from(*before) + sum < level);
+        let level = level + i128::from(self.before(columns, range.start));
+        // All sums fit 64 bits: what is above that is not reached, and what is below it is by any.
+        let Ok(level) = i64::try_from(level.max(i64::MIN.into())) else { return range.end };
+        let stretches = self.every.partition_point(|before| *before < level);
         let from = start(stretches.saturating_sub(1), self.offset).clamp(range.start, range.end);
-        sum += i128::from(self.before(columns, from));
+        let mut sum = self.before(columns, from);
         let reaches = |i: &usize| {
-            sum += i128::from(columns.values.at(*i));
+            sum += columns.values.at(*i);
             sum >= level
         };
         (from..range.end).find(reaches).unwrap_or(range.end)

@@ -121,11 +121,6 @@ impl Child {
         }
     }
 
-    /// Whether its content is to be had without a read.
-    pub fn is_at_hand(&self) -> bool {
-        matches!(self.place(), Some(Place::Inline(_))) || self.body.read().expect(UNPOISONED).is_some()
-    }
-
     /// Its bytes where it is kept packed in memory, stored or not.
     pub fn packed_bytes(&self) -> Option<Arc<[u8]>> {
         match (self.place(), &*self.body.read().expect(UNPOISONED)) {
@@ -244,18 +239,29 @@ impl Loader {
 
     /// A child's content. Cost: nothing where it is in memory; else a read and the unpacking (12 to 16 us a block).
     pub fn load(&self, child: &Arc<Child>) -> Result<Body, StoreError> {
-        if let Some(body) = child.in_memory() {
-            child.asked.store(true, Ordering::Relaxed);
+        if let Some(body) = self.at_hand(child)? {
             return Ok(body);
         }
-        let place = child.place().expect("a child that is not in memory is stored");
-        let body = self.read(place)?;
+        let body = self.read(child.place().expect("a child that is not in memory is stored"))?;
         self.reads.fetch_add(1, Ordering::Relaxed);
-        if !matches!(place, Place::Inline(_)) {
-            child.hold(Some(body.clone()));
-            self.hold(child, body.bytes());
-        }
+        child.hold(Some(body.clone()));
+        self.hold(child, body.bytes());
         Ok(body)
+    }
+
+    /// A child's content where it is to be had without a read.
+    pub fn at_hand(&self, child: &Child) -> Result<Option<Body>, StoreError> {
+        if let Some(body) = child.in_memory() {
+            // Written only where that changes it: all processors that look at it share it.
+            if !child.asked.load(Ordering::Relaxed) {
+                child.asked.store(true, Ordering::Relaxed);
+            }
+            return Ok(Some(body));
+        }
+        match child.place() {
+            Some(place @ Place::Inline(_)) => self.read(place).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// A leaf, for points to be added behind its own: in pieces where it is. None: it is a node. Cost as `load`, which

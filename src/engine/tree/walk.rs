@@ -1,7 +1,7 @@
 //! Walking a tree in order of time, at a revision, opening only what its aggregates do not answer. What rests on lost
 //! keys is refused here: nothing else walks a tree for an answer.
 
-use super::child::{Body, Child, Loader};
+use super::child::{Body, Loader};
 use super::children::Stretches;
 use super::{Entry, Extent};
 use crate::domain::aggregate::Aggregate;
@@ -44,10 +44,20 @@ pub trait Past {
     fn get(&self, entry: &Entry) -> Option<Arc<Leaf>>;
     /// It was this.
     fn put(&self, entry: &Entry, leaf: &Arc<Leaf>);
-    /// Whether a child's content may be asked for: an attempt asks for what is in memory only, and not for much of it.
-    fn allows(&self, _: &Child) -> bool {
-        true
+    /// How one more child's content may be asked for.
+    fn asks(&self) -> Asks {
+        Asks::Anything
     }
+}
+
+/// How a child's content may be asked for: an attempt asks for what is in memory only, and not for much of it.
+pub enum Asks {
+    /// It is read where it is not in memory.
+    Anything,
+    /// It is not read.
+    InMemory,
+    /// Not at all.
+    Nothing,
 }
 
 impl Walk<'_> {
@@ -104,10 +114,12 @@ impl Walk<'_> {
     }
 
     fn load(&self, entry: &Entry) -> Result<Body, StoreError> {
-        if !self.past.allows(&entry.child) {
-            return Err(StoreError::Deferred);
-        }
-        self.loader.load(&entry.child).map_err(|error| self.touching(error, &entry.extent))
+        let loaded = match self.past.asks() {
+            Asks::Anything => self.loader.load(&entry.child),
+            Asks::InMemory => self.loader.at_hand(&entry.child).and_then(|body| body.ok_or(StoreError::Deferred)),
+            Asks::Nothing => Err(StoreError::Deferred),
+        };
+        loaded.map_err(|error| self.touching(error, &entry.extent))
     }
 
     /// Time of the nearest point on a side of a time under `entry`. Opens only what holds it; adds nothing up.
