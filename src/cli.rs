@@ -70,6 +70,9 @@ pub struct Cli {
 #[allow(clippy::large_enum_variant)] // there is one in a process
 pub enum Command {
     /// Run the server
+    #[command(after_help = "\
+Logs go to stderr, as JSON where that is no terminal. MILEPOST_LOG in the environment says what is logged: a level (off, \
+error, warn, info, debug, trace; info where it says nothing), or levels of modules: warn,milepost=debug.")]
     Serve(ServeArgs),
     /// Look at everything that is kept, and say what is not as it should be
     #[command(after_help = "\

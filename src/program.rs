@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
 
 /// Runs the command that the command line says.
 #[tokio::main]
@@ -44,7 +45,7 @@ fn ended(done: Result<(), Box<dyn Error>>) -> ExitCode {
 
 /// Lists what is lost, and gives it up where that is said: written down first.
 fn repair(args: &RepairArgs) -> Result<(), Box<dyn Error>> {
-    telemetry::init(&std::env::var("MILEPOST_LOG").unwrap_or_else(|_| "warn".to_owned()));
+    telemetry::init(LevelFilter::WARN);
     let (data_dir, config) = (args.data_dir.clone(), args.config.clone());
     let config = configured(&ServeArgs { data_dir, config, ..ServeArgs::default() })?;
     let (dir, clock) = (config.data_dir.clone(), SystemClock);
@@ -90,7 +91,7 @@ fn repair(args: &RepairArgs) -> Result<(), Box<dyn Error>> {
 
 /// Runs the server until SIGTERM or SIGINT.
 async fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
-    telemetry::init(&std::env::var("MILEPOST_LOG").unwrap_or_else(|_| "info".to_owned()));
+    telemetry::init(LevelFilter::INFO);
     let config = configured(&args)?;
     // before the store is touched: a port that is taken is told at once
     let listener = TcpListener::bind(config.listen)

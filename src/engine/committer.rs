@@ -398,7 +398,8 @@ impl Committer {
         let (shared, wake) = (self.shared.clone(), self.wake.clone());
         let (done, folding) = std::sync::mpsc::channel();
         self.folding = Some(folding);
-        std::thread::spawn(move || {
+        let folder = std::thread::Builder::new().name("folder".to_string());
+        let spawned = folder.spawn(move || {
             let folded = fold.run(&shared.loader, &shared.settings);
             drop(shared);
             let _ = done.send(folded);
@@ -406,6 +407,7 @@ impl Committer {
                 let _ = wake.try_send(Ask::Wake);
             }
         });
+        spawned.expect("there are threads");
     }
 
     /// Takes a fold's result over, where one ends within `wait`.

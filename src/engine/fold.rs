@@ -141,7 +141,7 @@ struct Writing<'a> {
 }
 
 impl Fold {
-    /// Writes the fold file, then the index. Cost: packs what changed (19 ns a point).
+    /// Writes the fold file, then the index. Cost: that of packing what changed, point by point.
     pub fn run(self, loader: &Loader, settings: &Settings) -> Folded {
         let written = match self.write(loader, settings) {
             // On a full disk the store keeps a reserve, which the next attempt has.

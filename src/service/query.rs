@@ -68,6 +68,14 @@ async fn attempt<P: Send + Sync + 'static, T: Send + 'static>(
     }
 }
 
+/// A page of windows: the answer's head, they themselves, and the token of the next page.
+fn windows(plan: &RangePlan, bound: &Bound) -> Result<(Answer, Vec<Window>, String), QueryError> {
+    let page = range::run(plan)?;
+    let next = page.next.map(|position| bound.write(plan.pin(position)));
+    let (answer, windows) = convert::range(&page);
+    Ok((answer, windows, next.unwrap_or_default()))
+}
+
 /// Sends all points; ends early when nobody listens any more.
 fn send_points(plan: &PointsPlan, sender: &mpsc::Sender<Result<ReadPointsResponse, Status>>) {
     let mut messages = convert::Messages::new(plan);
@@ -98,9 +106,7 @@ impl QueryService for Query {
         let (bound, token) = bound!("QueryRange", request);
         let plan = RangePlan::of(&self.engine, convert::range_ask(request, token)).await.map_err(refused)?;
         let answer = move |plan: &RangePlan| {
-            let page = range::run(plan)?;
-            let next_page_token = page.next.map(|position| bound.write(plan.pin(position))).unwrap_or_default();
-            let (answer, windows) = convert::range(&page);
+            let (answer, windows, next_page_token) = windows(plan, &bound)?;
             Ok(QueryRangeResponse { answer: Some(answer), windows, next_page_token })
         };
         attempt(plan, |plan| plan.scene(), answer).await
@@ -114,9 +120,7 @@ impl QueryService for Query {
         let (bound, token) = bound!("QueryCumulative", request);
         let plan = RangePlan::of(&self.engine, convert::cumulative_ask(request, token)).await.map_err(refused)?;
         let answer = move |plan: &RangePlan| {
-            let page = range::run(plan)?;
-            let next_page_token = page.next.map(|position| bound.write(plan.pin(position))).unwrap_or_default();
-            let (answer, windows) = convert::range(&page);
+            let (answer, windows, next_page_token) = windows(plan, &bound)?;
             Ok(QueryCumulativeResponse { answer: Some(answer), windows, next_page_token })
         };
         attempt(plan, |plan| plan.scene(), answer).await

@@ -237,7 +237,7 @@ impl Loader {
         self.next_node.fetch_max(id, Ordering::Relaxed);
     }
 
-    /// A child's content. Cost: nothing where it is in memory; else a read and the unpacking (12 to 16 us a block).
+    /// A child's content. Cost: nothing where it is in memory; else a read and the unpacking (some 30 us a full block).
     pub fn load(&self, child: &Arc<Child>) -> Result<Body, StoreError> {
         if let Some(body) = self.at_hand(child)? {
             return Ok(body);
