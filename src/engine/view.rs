@@ -1,6 +1,10 @@
 //! What comes out: a component at one revision. Every figure of a view is of that revision, however long it is
 //! held and whatever is written or folded meanwhile.
 
+mod attempt;
+
+pub use self::attempt::Attempt;
+use self::attempt::Left;
 use super::batch::{Filter, MetricId};
 pub use super::block::{Columns, Leaf, summed};
 use super::changes;
@@ -20,22 +24,10 @@ use crate::domain::time::{Interval, Time};
 use crate::store::StoreError;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Blocks as they were that a view remembers, at most.
 const PAST_BLOCKS_MAX: usize = 1_024;
-
-/// Series of a metric that is asked in an attempt, at most: each is held to the filters.
-const ATTEMPT_METRIC_SERIES_MAX: usize = 1_024;
-/// Series that an attempt finds, at most.
-const ATTEMPT_SERIES_MAX: usize = 8;
-/// Nodes and blocks that an attempt looks into, at most: a fraction of a millisecond, where most are blocks in part.
-const ATTEMPT_LOADS_MAX: u32 = 256;
-/// The same where the question is of windows: points that are not plain are looked at one by one.
-const ATTEMPT_WINDOWS_LOADS_MAX: u32 = 64;
-/// Windows that are as much work as one of these.
-const ATTEMPT_WINDOWS_A_LOAD: u32 = 16;
 
 /// A component at one revision. Cloning it is cheap.
 #[derive(Clone)]
@@ -57,8 +49,7 @@ struct Reading {
     /// Blocks as they were at the revision, by the child they are made of, which is held so that its place in
     /// memory is not used again.
     past: Mutex<HashMap<usize, PastBlock>>,
-    /// What an attempt may still look into; `u32::MAX`: it is none.
-    loads_left: AtomicU32,
+    left: Left,
     /// So that nothing goes which the component refers to.
     _token: Token,
 }
@@ -192,8 +183,8 @@ impl View {
         token: Token,
     ) -> View {
         let earlier = (revision < component.revision).then_some(revision);
-        let loads_left = AtomicU32::new(u32::MAX);
-        let reading = Reading { revision: earlier, loader, past: Mutex::default(), loads_left, _token: token };
+        let left = Left::no_attempt();
+        let reading = Reading { revision: earlier, loader, past: Mutex::default(), left, _token: token };
         let reading = Arc::new(reading);
         View { component, revision, evaluate_time, reading }
     }
@@ -262,36 +253,6 @@ impl View {
 }
 
 impl MetricView {
-    /// Asks without reading anything from disk, and for a short while only: for a caller that must not block. What takes
-    /// more fails with `Deferred`; ask again where blocking is allowed. So may what anybody else asks of this view
-    /// meanwhile. None: of the past, or of many series, it is not tried.
-    pub fn attempt<T>(&self, ask: impl FnOnce() -> T) -> Option<T> {
-        if self.reading.revision.is_some() || self.metric.series.len() > ATTEMPT_METRIC_SERIES_MAX {
-            return None;
-        }
-        self.reading.loads_left.store(ATTEMPT_LOADS_MAX, Ordering::Relaxed);
-        let answer = ask();
-        self.reading.loads_left.store(u32::MAX, Ordering::Relaxed);
-        Some(answer)
-    }
-
-    /// Windows that may still be reckoned; `usize::MAX`: it is no attempt.
-    pub fn windows_max(&self) -> usize {
-        match self.reading.loads_left.load(Ordering::Relaxed) {
-            u32::MAX => usize::MAX,
-            left => (left.min(ATTEMPT_WINDOWS_LOADS_MAX) * ATTEMPT_WINDOWS_A_LOAD) as usize,
-        }
-    }
-
-    /// So many will be, no more than may be.
-    pub fn take_windows(&self, windows: usize) {
-        let left = self.reading.loads_left.load(Ordering::Relaxed);
-        if left < u32::MAX {
-            let taken = windows.div_ceil(ATTEMPT_WINDOWS_A_LOAD as usize) as u32;
-            self.reading.loads_left.store(left.min(ATTEMPT_WINDOWS_LOADS_MAX).saturating_sub(taken), Ordering::Relaxed);
-        }
-    }
-
     /// The series that pass all filters and have a point or an opening at the revision, by label values; those of which
     /// only lost keys are known too.
     /// Cost: one step a series of the metric.
@@ -321,7 +282,7 @@ impl MetricView {
             if is_there {
                 found.push(view);
             }
-            if found.len() > ATTEMPT_SERIES_MAX && self.windows_max() < usize::MAX {
+            if self.reading.left.are_too_many(found.len()) {
                 return Err(StoreError::Deferred);
             }
         }
@@ -456,14 +417,7 @@ impl Past for Reading {
     }
 
     fn asks(&self) -> Asks {
-        match self.loads_left.load(Ordering::Relaxed) {
-            u32::MAX => Asks::Anything,
-            0 => Asks::Nothing,
-            left => {
-                self.loads_left.store(left - 1, Ordering::Relaxed);
-                Asks::InMemory
-            }
-        }
+        self.left.asks()
     }
 
     fn put(&self, entry: &Entry, leaf: &Arc<Leaf>) {

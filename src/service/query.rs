@@ -4,6 +4,7 @@ use super::convert::query as convert;
 use super::page_token::Bound;
 use crate::domain::limit::READ_MESSAGES_WAITING_MAX;
 use crate::engine::Engine;
+use crate::engine::view::Attempt;
 use crate::proto::v1::query_service_server::QueryService;
 use crate::proto::v1::*;
 use crate::query::{
@@ -58,11 +59,12 @@ async fn run<T: Send + 'static>(
 
 /// Answers from memory where that is enough, else where it may block.
 async fn attempt<P: Send + Sync + 'static, T: Send + 'static>(
+    most: Attempt,
     plan: P,
     scene: impl Fn(&P) -> &Scene,
     answer: impl Fn(&P) -> Result<T, QueryError> + Send + 'static,
 ) -> Result<Response<T>, Status> {
-    match scene(&plan).attempt(|| answer(&plan)) {
+    match scene(&plan).attempt(most, || answer(&plan)) {
         Some(answer) => answer.map(Response::new).map_err(refused),
         None => run(move || answer(&plan)).await,
     }
@@ -98,7 +100,7 @@ impl QueryService for Query {
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::total(&page, next.unwrap_or_default()))
         };
-        attempt(plan, |plan| plan.scene(), answer).await
+        attempt(Attempt::OF_TWO_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     async fn query_range(&self, request: Request<QueryRangeRequest>) -> Result<Response<QueryRangeResponse>, Status> {
@@ -109,7 +111,7 @@ impl QueryService for Query {
             let (answer, windows, next_page_token) = windows(plan, &bound)?;
             Ok(QueryRangeResponse { answer: Some(answer), windows, next_page_token })
         };
-        attempt(plan, |plan| plan.scene(), answer).await
+        attempt(Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     async fn query_cumulative(
@@ -123,7 +125,7 @@ impl QueryService for Query {
             let (answer, windows, next_page_token) = windows(plan, &bound)?;
             Ok(QueryCumulativeResponse { answer: Some(answer), windows, next_page_token })
         };
-        attempt(plan, |plan| plan.scene(), answer).await
+        attempt(Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     async fn list_milestones(
@@ -138,7 +140,7 @@ impl QueryService for Query {
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::milestones(&page, next.unwrap_or_default()))
         };
-        attempt(plan, |plan| plan.scene(), answer).await
+        attempt(Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     type ReadPointsStream = ReceiverStream<Result<ReadPointsResponse, Status>>;

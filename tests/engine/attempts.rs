@@ -7,7 +7,7 @@ use milepost::domain::definition::Kind;
 use milepost::domain::point::Point;
 use milepost::domain::time::{Interval, Time};
 use milepost::engine::batch::{Change, Column, Filter, Mode, Origin, SeriesWrite};
-use milepost::engine::view::MetricView;
+use milepost::engine::view::{Attempt, MetricView};
 use milepost::engine::{AsOf, Engine, Settings};
 use milepost::store::StoreError;
 use milepost::store::memory::MemoryStore;
@@ -59,27 +59,30 @@ async fn an_attempt_reads_nothing_and_looks_at_little() {
     let engine = open(&store);
     let metric_now = metric(&engine, AsOf::Now).await;
     let before = engine.children_read();
-    let cold = metric_now.attempt(|| totals(&metric_now, 3)).expect("it is tried");
+    let cold = metric_now.attempt(Attempt::OF_MANY_PATHS, || totals(&metric_now, 3)).expect("it is tried");
     assert!(matches!(cold, Err(StoreError::Deferred)), "{cold:?}");
     assert_eq!(engine.children_read(), before, "nothing was read");
     assert_eq!(totals(&metric_now, 3).expect("it may read"), expected(3));
     assert!(engine.children_read() > before);
-    let warm = metric_now.attempt(|| totals(&metric_now, 3)).expect("it is tried");
+    let warm = metric_now.attempt(Attempt::OF_MANY_PATHS, || totals(&metric_now, 3)).expect("it is tried");
     assert_eq!(warm.expect("all is in memory"), expected(3));
 
     assert_eq!(totals(&metric_now, 200).expect("it may read"), expected(200));
     let before = engine.children_read();
-    let long = metric_now.attempt(|| totals(&metric_now, 200)).expect("it is tried");
+    let long = metric_now.attempt(Attempt::OF_MANY_PATHS, || totals(&metric_now, 200)).expect("it is tried");
     assert!(matches!(long, Err(StoreError::Deferred)), "200 paths of five are more than it looks at");
-    assert_eq!(metric_now.attempt(|| totals(&metric_now, 20)).expect("it is tried").expect("short"), expected(20));
+    assert_eq!(
+        metric_now.attempt(Attempt::OF_MANY_PATHS, || totals(&metric_now, 20)).expect("it is tried").expect("short"),
+        expected(20)
+    );
     assert_eq!(totals(&metric_now, 200).expect("it may take long"), expected(200));
     assert_eq!(engine.children_read(), before, "all of it was in memory");
 
     // The past is made of blocks: it is not tried.
     engine.write(batch(set(vec![one(3_000)]))).await.expect("unchanged");
     engine.write(batch(set(vec![Point { value: 5, ..one(3_000) }]))).await.expect("corrected");
-    assert!(metric(&engine, AsOf::Revision(2)).await.attempt(|| ()).is_none());
-    assert!(metric(&engine, AsOf::Revision(3)).await.attempt(|| ()).is_some());
+    assert!(metric(&engine, AsOf::Revision(2)).await.attempt(Attempt::OF_MANY_PATHS, || ()).is_none());
+    assert!(metric(&engine, AsOf::Revision(3)).await.attempt(Attempt::OF_MANY_PATHS, || ()).is_some());
     engine.close().await.expect("closed");
 }
 
@@ -96,18 +99,24 @@ async fn an_attempt_finds_few_series_among_some() {
         end_given: Column::of(0, 1),
         origin: Origin::Entry(0),
     };
-    for (from, to) in [(0, 8), (8, 9), (9, 1_024), (1_024, 1_025)] {
+    for (from, to) in [(0, 8), (8, 9), (9, 256), (256, 257), (257, 1_024), (1_024, 1_025)] {
         let series = (from..to).map(one).collect();
         engine.write(batch(Change::Points { mode: Mode::Set, series })).await.expect("written");
         let metric = metric(&engine, AsOf::Now).await;
-        let all = metric.attempt(|| metric.series(&[]).map(|all| all.len()));
+        let all = metric.attempt(Attempt::OF_MANY_PATHS, || metric.series(&[]).map(|all| all.len()));
         match (to, all) {
             (8, Some(Ok(8))) | (1_025, None) => {}
             (9..=1_024, Some(Err(StoreError::Deferred))) => {}
             (_, all) => panic!("{all:?} of {to}"),
         }
+        let of_total = metric.attempt(Attempt::OF_TWO_PATHS, || metric.series(&[]).map(|all| all.len()));
+        match (to, of_total) {
+            (8..=256, Some(Ok(found))) if found == to => {}
+            (257.., Some(Err(StoreError::Deferred))) | (1_025, None) => {}
+            (_, found) => panic!("{found:?} of {to}"),
+        }
         let filters = [Filter::new(0, vec!["0007".to_string(), format!("{:04}", to - 1)], Vec::new())];
-        let few = metric.attempt(|| metric.series(&filters).expect("few").len());
+        let few = metric.attempt(Attempt::OF_MANY_PATHS, || metric.series(&filters).expect("few").len());
         assert_eq!(few, (to <= 1_024).then_some(if to == 8 { 1 } else { 2 }));
         assert_eq!(metric.series(&[]).expect("it may take long").len(), to);
     }
@@ -129,7 +138,7 @@ async fn an_attempt_reckons_some_windows() {
     for (windows, left, paths, fits) in
         [(0, 1_024, 8, true), (0, 1_024, 20, false), (900, 112, 1, true), (900, 112, 4, false)]
     {
-        let asked = metric.attempt(|| {
+        let asked = metric.attempt(Attempt::OF_MANY_PATHS, || {
             assert_eq!(metric.windows_max(), 1_024);
             metric.take_windows(windows);
             assert_eq!(metric.windows_max(), left, "after {windows}");

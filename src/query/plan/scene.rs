@@ -12,7 +12,7 @@ use crate::domain::limit::{QUESTION_PAST_BLOCKS_MAX, QUESTION_SERIES_MAX};
 use crate::domain::name::MetricName;
 use crate::domain::time::{Interval, Time};
 use crate::engine::batch::Filter;
-use crate::engine::view::{MetricView, SeriesView, View};
+use crate::engine::view::{Attempt, MetricView, SeriesView, View};
 use crate::engine::{AsOf, Engine, ViewError};
 use crate::store::StoreError;
 use std::sync::Arc;
@@ -130,8 +130,12 @@ impl Scene {
     }
 
     /// Asks from what is in memory, for a short while: for a caller that must not block. None: that is not enough.
-    pub fn attempt<T>(&self, ask: impl FnOnce() -> Result<T, QueryError>) -> Option<Result<T, QueryError>> {
-        match self.metric.as_ref()?.attempt(ask)? {
+    pub fn attempt<T>(
+        &self,
+        most: Attempt,
+        ask: impl FnOnce() -> Result<T, QueryError>,
+    ) -> Option<Result<T, QueryError>> {
+        match self.metric.as_ref()?.attempt(most, ask)? {
             Err(QueryError::Store(StoreError::Deferred)) => None,
             answer => Some(answer),
         }
