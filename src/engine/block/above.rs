@@ -152,3 +152,29 @@ fn masked_sum<N: Copy + Into<u16>>(few: &[N; FEW], count: usize) -> i64 {
     let masks: &[u16; FEW] = MASKS[FEW - count..].first_chunk().expect("not more than there are");
     few.iter().zip(masks).map(|(number, mask)| u32::from((*number).into() & mask)).sum::<u32>().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What just fits a width is held in it, wherever it begins, and what does not by one is not.
+    #[test]
+    fn numbers_as_far_apart_as_a_width_reaches_fit_it() {
+        for (widest, bytes) in [(0, 1), (0xfe, 1), (0xff, 1), (0x100, 2), (0xfffe, 2), (0xffff, 2), (0x1_0000, 4)]
+            .into_iter()
+            .chain([(0xffff_fffe, 4), (0xffff_ffff, 4), (0x1_0000_0000, 8), (i64::MAX, 8)])
+        {
+            for lowest in [i64::MIN, i64::MIN + 1, -widest, -1, 0, i64::MAX - widest] {
+                let Some(highest) = lowest.checked_add(widest) else { continue };
+                let numbers = [highest, lowest, highest];
+                match Above::of(&numbers, lowest, highest) {
+                    None => assert_eq!(bytes, 8, "{lowest} to {highest}"),
+                    Some((from, above)) => {
+                        assert_eq!(above.bytes(), 3 * bytes, "{lowest} to {highest}");
+                        assert_eq!(above.list(0..3, from), numbers);
+                    }
+                }
+            }
+        }
+    }
+}
