@@ -137,7 +137,9 @@ mod tests {
             let columns: Columns =
                 values.iter().enumerate().map(point).map(|point| Row { point, revision: 1 }).collect();
             let range = from.min(to).min(values.len())..from.max(to).min(values.len());
-            for kind in [Kind::Delta, Kind::Gauge, Kind::Cumulative] {
+            let kinds = [Kind::Delta, Kind::Gauge, Kind::Cumulative];
+            // However the numbers are held.
+            for (kind, columns) in kinds.into_iter().flat_map(|kind| [(kind, columns.clone()), (kind, columns.clone().near())]) {
                 let widest = values.iter().map(|value| i128::from(*value).abs()).max().unwrap_or(0);
                 let fits = widest * values.len() as i128 <= i128::from(i64::MAX);
                 let is_plain = kind != Kind::Cumulative && !(uneven && values.len() > 1) && !values.is_empty();
