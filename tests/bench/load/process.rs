@@ -13,6 +13,8 @@ const WINDOW_BYTES: u32 = 8 << 20;
 
 /// How long a server does nothing that has nothing left to do.
 const QUIET: Duration = Duration::from_millis(300);
+/// How often it is looked whether it does: for two minutes.
+const QUIET_TRIES_MAX: usize = 400;
 
 /// A server that listens. Ends with this value.
 pub struct Server {
@@ -91,11 +93,16 @@ impl Server {
             let number = |field: &str| field.parse::<u64>().expect("a number");
             fields.split_whitespace().skip(11).take(2).map(number).sum::<u64>()
         };
-        let mut before = None;
-        while before != Some(ticks()) {
-            before = Some(ticks());
+        let mut before = ticks();
+        for _ in 0..QUIET_TRIES_MAX {
             tokio::time::sleep(QUIET).await;
+            let now = ticks();
+            if now == before {
+                return;
+            }
+            before = now;
         }
+        panic!("the server does not settle");
     }
 
     /// SIGTERM: what was taken is finished and folded.
