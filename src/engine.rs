@@ -210,6 +210,15 @@ impl Engine {
         self.shared.state.load().keys().cloned().collect()
     }
 
+    /// The last revision of a component, and the time now, from before it was looked up. None: there is none, or it
+    /// cannot be asked.
+    pub fn revision(&self, name: &ComponentName) -> Option<(Time, i64)> {
+        let now = self.shared.clock.now();
+        let state = self.shared.state.load();
+        let component = state.get(name).filter(|component| component.damaged.is_none())?;
+        Some((now, component.revision))
+    }
+
     /// The last revision of every component, as written a moment ago or since.
     pub fn revisions(&self) -> Vec<(ComponentName, i64)> {
         self.shared.state.load().iter().map(|(name, component)| (name.clone(), component.revision)).collect()

@@ -13,6 +13,7 @@ pub mod fault;
 mod group;
 mod ledger;
 pub mod milestone;
+mod now;
 pub mod page;
 pub mod plan;
 pub mod points;
@@ -22,6 +23,7 @@ pub mod total;
 mod window;
 
 pub use fault::{Fault, QueryError, Reason};
+pub use now::Validity;
 pub use plan::{ChangesPlan, MilestonesPlan, PointsPlan, RangePlan, Scene, TotalPlan};
 
 use page::{Pin, Position};

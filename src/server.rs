@@ -18,6 +18,7 @@ use crate::proto::v1::query_service_server::QueryServiceServer;
 use crate::service::catalog::Catalog;
 use crate::service::definition_lock::DefinitionLock;
 use crate::service::ingest::Ingest;
+use crate::service::kept::Kept;
 use crate::service::query::Query;
 use crate::store::StoreError;
 use std::future::Future;
@@ -130,6 +131,7 @@ fn run(
     let query = QueryServiceServer::new(Query::new(engine.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
+    let query = Kept::new(query, engine.clone());
     let ingest = IngestServiceServer::new(Ingest::new(engine, definitions, stopping.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);

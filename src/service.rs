@@ -5,6 +5,7 @@ pub mod convert;
 pub mod definition_lock;
 pub mod fault;
 pub mod ingest;
+pub mod kept;
 pub mod page_token;
 pub mod query;
 pub mod status;

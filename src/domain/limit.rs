@@ -75,6 +75,12 @@ pub const MERGE_POINTS_PER_SERIES: usize = 4;
 pub const QUESTION_MERGED_POINTS_MAX: u64 = 100_000_000;
 /// The longest stretch whose pace an estimate uses: 365 days.
 pub const ESTIMATE_WINDOW_NANOS_MAX: i64 = 365 * 86_400 * 1_000_000_000;
+/// Bytes of replies that are kept to be sent again, with their questions.
+pub const KEPT_REPLIES_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one reply that is kept: some 10,000 windows or milestones.
+pub const KEPT_REPLY_BYTES_MAX: usize = 1 << 20;
+/// Questions that are remembered to have come lately, so that their reply is kept when they come again.
+pub const KEPT_QUESTIONS_REMEMBERED: usize = 8_192;
 /// Points of one series that `ReadPoints` hands on at once, or up to a block more.
 pub const READ_RUN_POINTS_MAX: usize = 4_096;
 /// Bytes of points after which a message of `ReadPoints` is sent.

@@ -3,6 +3,7 @@
 use super::answer::{Coverage, Edges};
 use super::group::Group;
 use super::ledger::Ledger;
+use super::now::Now;
 use crate::domain::aggregate::{Aggregate, periods_of};
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::{Definition, Kind};
@@ -19,7 +20,7 @@ pub(super) struct Frame<'a> {
     /// None: the metric is irregular, and nothing is expected.
     pub(super) periods: Option<&'a Calendar>,
     pub(super) edges: Edges,
-    pub(super) evaluate_time: Time,
+    pub(super) now: &'a Now,
     /// The end of the last period present in all groups together: where an interval without an end ends.
     pub(super) last_end: Option<Time>,
 }
@@ -48,8 +49,8 @@ impl Frame<'_> {
                 (self.edges.start.map(up), up(end))
             }
         };
-        let ended = periods.window(self.evaluate_time).start;
-        let expected = Interval::new(from.map_or(first, |from| from.max(first)), to.min(ended));
+        let ended = self.now.but_ended(periods, to);
+        let expected = Interval::new(from.map_or(first, |from| from.max(first)), ended);
         (!expected.is_empty()).then_some(expected)
     }
 
@@ -98,7 +99,7 @@ impl Frame<'_> {
             }
             (None, None) => return false,
         };
-        self.evaluate_time > due
+        self.now.has_come(due.next())
     }
 }
 

@@ -4,6 +4,7 @@
 use super::answer::Estimate;
 use super::group::Group;
 use super::ledger::{Lead, Ledger};
+use super::now::Now;
 use crate::domain::definition::Kind;
 use crate::domain::limit::{ESTIMATE_WINDOW_NANOS_MAX, TIME_MAX};
 use crate::domain::time::{Interval, Time};
@@ -20,7 +21,7 @@ const PAST: &str = "at its pace it would be reached by now: too little came late
 pub(super) fn when(
     group: &Group,
     end: Option<Time>,
-    now: Time,
+    now: &Now,
     total: Option<i128>,
     remaining: i128,
 ) -> Result<Result<Estimate, &'static str>, StoreError> {
@@ -40,16 +41,16 @@ pub(super) fn when(
     }
     let at_pace = |stretch: Interval, sum: i128| reached(window.end, remaining, stretch, sum);
     let Some(time) = at_pace(window, flow.sum) else { return Ok(Err(BEYOND)) };
-    if time <= now {
+    if now.has_come(time) {
         return Ok(Err(PAST));
     }
     let mut times = Vec::with_capacity(4);
     for quarter in quarters(window) {
         times.push(at_pace(quarter, group.flow(counted(group.kind, quarter, window))?.sum));
     }
-    let earliest = times.iter().flatten().min().copied().unwrap_or(time).min(time).max(now);
+    let earliest = times.iter().flatten().min().copied().unwrap_or(time).min(time);
     let latest = times.into_iter().collect::<Option<Vec<Time>>>().and_then(|times| times.into_iter().max());
-    Ok(Ok(Estimate { window, time, earliest, latest }))
+    Ok(Ok(Estimate { window, time, earliest: now.or_later(earliest), latest }))
 }
 
 /// The stretch of time up to the last thing counted; None: there is none.

@@ -63,7 +63,7 @@ pub fn run(plan: &MilestonesPlan) -> Result<Page<MilestoneRow>, QueryError> {
         definition: scene.definition(),
         periods: scene.periods(),
         edges,
-        evaluate_time: scene.evaluate_time,
+        now: &scene.now,
         last_end: coverage::last_end(&groups, scene.periods(), edges)?,
     };
     let page = Page { answer: scene.answer(edges, None), rows: Vec::new(), next: None };
@@ -157,7 +157,7 @@ impl Filler<'_> {
         Ok(Some(Next {
             threshold,
             remaining,
-            when: estimate::when(group, plan.end, plan.scene.evaluate_time, last, remaining)?,
+            when: estimate::when(group, plan.end, &plan.scene.now, last, remaining)?,
         }))
     }
 }

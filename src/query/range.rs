@@ -33,7 +33,7 @@ pub fn run(plan: &RangePlan) -> Result<Page<WindowRow>, QueryError> {
         definition: scene.definition(),
         periods: scene.periods(),
         edges: windows.edges(),
-        evaluate_time: scene.evaluate_time,
+        now: &scene.now,
         last_end: coverage::last_end(&groups, scene.periods(), windows.edges())?,
     };
     let zone = plan.calendar.as_ref().map(|calendar| calendar.zone().name());
@@ -113,7 +113,7 @@ impl Range<'_> {
 
     fn row(&self, group: &Group, window: Interval, line: &Line, gaps: &[Interval]) -> WindowRow {
         let kind = group.kind;
-        let unfinished = window.end < Time::MAX && window.end > self.plan.scene.evaluate_time;
+        let unfinished = window.end < Time::MAX && !self.plan.scene.now.has_come(window.end);
         let incomplete = self.frame.periods.is_some_and(|periods| misses(kind, periods, window, gaps));
         let marks = [
             (line.is_straddled, Mark::Straddled),
@@ -142,7 +142,7 @@ impl Range<'_> {
         level: Option<i64>,
         row: &mut WindowRow,
     ) -> Result<Option<i64>, StoreError> {
-        let begun = window.start <= self.plan.scene.evaluate_time;
+        let begun = self.plan.scene.now.has_come(window.start);
         let untouched = line.points == 0 && !line.is_straddled;
         let fits = self.plan.fill != Fill::Nothing
             && begun

@@ -20,7 +20,7 @@ pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
         definition: scene.definition(),
         periods: scene.periods(),
         edges,
-        evaluate_time: scene.evaluate_time,
+        now: &scene.now,
         last_end: coverage::last_end(&groups, scene.periods(), edges)?,
     };
     let mut page = Page { answer: scene.answer(edges, None), rows: Vec::new(), next: None };

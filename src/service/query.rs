@@ -1,6 +1,7 @@
 //! `QueryService`: totals and milestones out. Each call: ask, plan, run, tell.
 
 use super::convert::query as convert;
+use super::kept::{IsWanted, KeptReply, Reply};
 use super::page_token::Bound;
 use crate::domain::limit::READ_MESSAGES_WAITING_MAX;
 use crate::engine::Engine;
@@ -45,11 +46,9 @@ fn refused(error: QueryError) -> Status {
 
 /// Runs what reads files where it may block. That costs the switch to another thread and back, several times a short
 /// question itself: what is in memory is attempted before.
-async fn run<T: Send + 'static>(
-    run: impl FnOnce() -> Result<T, QueryError> + Send + 'static,
-) -> Result<Response<T>, Status> {
+async fn run<T: Send + 'static>(run: impl FnOnce() -> Result<T, QueryError> + Send + 'static) -> Result<T, Status> {
     match tokio::task::spawn_blocking(run).await {
-        Ok(answer) => answer.map(Response::new).map_err(refused),
+        Ok(answer) => answer.map_err(refused),
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(refused(QueryError::Closed)),
@@ -57,17 +56,29 @@ async fn run<T: Send + 'static>(
     }
 }
 
-/// Answers from memory where that is enough, else where it may block.
-async fn attempt<P: Send + Sync + 'static, T: Send + 'static>(
+/// Answers from memory where that is enough, else where it may block. A reply that is wanted again lies beside it.
+async fn attempt<P: Send + Sync + 'static, T: Reply + 'static>(
+    is_wanted: bool,
     most: Attempt,
     plan: P,
-    scene: impl Fn(&P) -> &Scene,
+    scene: fn(&P) -> &Scene,
     answer: impl Fn(&P) -> Result<T, QueryError> + Send + 'static,
 ) -> Result<Response<T>, Status> {
-    match scene(&plan).attempt(most, || answer(&plan)) {
-        Some(answer) => answer.map(Response::new).map_err(refused),
-        None => run(move || answer(&plan)).await,
+    let answer = move |plan: &P| {
+        let reply = answer(plan)?;
+        let validity = scene(plan).validity().filter(|_| is_wanted);
+        let kept = validity.and_then(|validity| KeptReply::of(&reply, validity));
+        Ok((reply, kept))
+    };
+    let (reply, kept) = match scene(&plan).attempt(most, || answer(&plan)) {
+        Some(answer) => answer.map_err(refused)?,
+        None => run(move || answer(&plan)).await?,
+    };
+    let mut response = Response::new(reply);
+    if let Some(kept) = kept {
+        response.extensions_mut().insert(kept);
     }
+    Ok(response)
 }
 
 /// A page of windows: the answer's head, they themselves, and the token of the next page.
@@ -92,6 +103,7 @@ fn send_points(plan: &PointsPlan, sender: &mpsc::Sender<Result<ReadPointsRespons
 #[tonic::async_trait]
 impl QueryService for Query {
     async fn get_total(&self, request: Request<GetTotalRequest>) -> Result<Response<GetTotalResponse>, Status> {
+        let is_wanted = IsWanted::is_in(&request);
         let mut request = request.into_inner();
         let (bound, token) = bound!("GetTotal", request);
         let plan = TotalPlan::of(&self.engine, convert::total_ask(request, token)).await.map_err(refused)?;
@@ -100,10 +112,11 @@ impl QueryService for Query {
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::total(&page, next.unwrap_or_default()))
         };
-        attempt(Attempt::OF_TWO_PATHS, plan, |plan| plan.scene(), answer).await
+        attempt(is_wanted, Attempt::OF_TWO_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     async fn query_range(&self, request: Request<QueryRangeRequest>) -> Result<Response<QueryRangeResponse>, Status> {
+        let is_wanted = IsWanted::is_in(&request);
         let mut request = request.into_inner();
         let (bound, token) = bound!("QueryRange", request);
         let plan = RangePlan::of(&self.engine, convert::range_ask(request, token)).await.map_err(refused)?;
@@ -111,13 +124,14 @@ impl QueryService for Query {
             let (answer, windows, next_page_token) = windows(plan, &bound)?;
             Ok(QueryRangeResponse { answer: Some(answer), windows, next_page_token })
         };
-        attempt(Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
+        attempt(is_wanted, Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     async fn query_cumulative(
         &self,
         request: Request<QueryCumulativeRequest>,
     ) -> Result<Response<QueryCumulativeResponse>, Status> {
+        let is_wanted = IsWanted::is_in(&request);
         let mut request = request.into_inner();
         let (bound, token) = bound!("QueryCumulative", request);
         let plan = RangePlan::of(&self.engine, convert::cumulative_ask(request, token)).await.map_err(refused)?;
@@ -125,13 +139,14 @@ impl QueryService for Query {
             let (answer, windows, next_page_token) = windows(plan, &bound)?;
             Ok(QueryCumulativeResponse { answer: Some(answer), windows, next_page_token })
         };
-        attempt(Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
+        attempt(is_wanted, Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     async fn list_milestones(
         &self,
         request: Request<ListMilestonesRequest>,
     ) -> Result<Response<ListMilestonesResponse>, Status> {
+        let is_wanted = IsWanted::is_in(&request);
         let mut request = request.into_inner();
         let (bound, token) = bound!("ListMilestones", request);
         let plan = MilestonesPlan::of(&self.engine, convert::milestones_ask(request, token)).await.map_err(refused)?;
@@ -140,7 +155,7 @@ impl QueryService for Query {
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::milestones(&page, next.unwrap_or_default()))
         };
-        attempt(Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
+        attempt(is_wanted, Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     type ReadPointsStream = ReceiverStream<Result<ReadPointsResponse, Status>>;
@@ -164,11 +179,11 @@ impl QueryService for Query {
         let mut request = request.into_inner();
         let (bound, token) = bound!("ListChanges", request);
         let plan = ChangesPlan::of(&self.engine, convert::changes_ask(request, token)).await.map_err(refused)?;
-        run(move || {
+        let reply = run(move || {
             let page = changes::run(&plan)?;
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::changes(&page, next.unwrap_or_default()))
-        })
-        .await
+        });
+        reply.await.map(Response::new)
     }
 }

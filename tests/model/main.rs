@@ -7,6 +7,7 @@ mod compare;
 mod examples;
 mod figures;
 mod generate;
+mod kept;
 mod laws;
 mod oracle;
 mod planted;

@@ -7,6 +7,7 @@ mod disk;
 mod harness;
 mod in_flight;
 mod ingest;
+mod kept;
 mod limits;
 mod query_asking;
 mod query_faults;

@@ -4,13 +4,14 @@ use super::super::answer::{Answer, Edges};
 use super::super::ask::Head;
 use super::super::fault::{Fault, QueryError, Reason};
 use super::super::group::Group;
+use super::super::now::{Now, Validity};
 use super::super::page::{Pin, Position, Room};
 use super::check::Checks;
 use crate::domain::calendar::Calendar;
 use crate::domain::definition::{Definition, Kind};
 use crate::domain::limit::{QUESTION_PAST_BLOCKS_MAX, QUESTION_SERIES_MAX};
 use crate::domain::name::MetricName;
-use crate::domain::time::{Interval, Time};
+use crate::domain::time::Interval;
 use crate::engine::batch::Filter;
 use crate::engine::view::{Attempt, MetricView, SeriesView, View};
 use crate::engine::{AsOf, Engine, ViewError};
@@ -24,7 +25,9 @@ pub struct Scene {
     pub(in crate::query) definition: Arc<Definition>,
     /// None: it was deleted.
     metric: Option<MetricView>,
-    pub(in crate::query) evaluate_time: Time,
+    pub(in crate::query) now: Now,
+    /// No revision, time or page was named: it is asked as of now.
+    is_of_now: bool,
     pub(in crate::query) filters: Vec<Filter>,
     group_by: Vec<usize>,
     pub(in crate::query) rows_max: usize,
@@ -89,9 +92,10 @@ impl Scene {
         if let Some(fault) = in_future {
             return Err(fault.into());
         }
-        let evaluate_time = pin.map_or_else(|| view.evaluate_time(), |pin| pin.evaluate_time);
+        let now = Now::at(pin.map_or_else(|| view.evaluate_time(), |pin| pin.evaluate_time));
+        let is_of_now = pin.is_none() && as_of == AsOf::Now;
         let position = pin.map_or_else(Position::default, |pin| pin.position);
-        let scene = Scene { view, name, definition, metric, evaluate_time, filters, group_by, rows_max, position };
+        let scene = Scene { view, name, definition, metric, now, is_of_now, filters, group_by, rows_max, position };
         Ok((scene, rest))
     }
 
@@ -114,7 +118,13 @@ impl Scene {
 
     /// What a page token after this page pins.
     pub(in crate::query) fn pin(&self, position: Position) -> Pin {
-        Pin { revision: self.view.revision(), evaluate_time: self.evaluate_time, position }
+        Pin { revision: self.view.revision(), evaluate_time: self.now.time(), position }
+    }
+
+    /// What the answer that was reckoned here holds for. None: it was not asked for as of now, from its beginning.
+    pub fn validity(&self) -> Option<Validity> {
+        let (component, revision) = (self.name.component(), self.view.revision());
+        self.is_of_now.then(|| Validity { component, revision, from: self.now.time(), until: self.now.until() })
     }
 
     /// The series, by label values.
@@ -192,7 +202,7 @@ impl Scene {
             interval,
             zone: zone.unwrap_or(self.definition.zone.name()).to_owned(),
             revision: self.view.revision(),
-            evaluate_time: self.evaluate_time,
+            evaluate_time: self.now.time(),
             definition: self.definition.clone(),
             group_by: names.collect(),
             groups: Vec::new(),

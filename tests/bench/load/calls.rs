@@ -123,36 +123,35 @@ pub async fn total(
     answer.totals[0].total.as_deref().map_or(0, |total| total.parse().expect("a number"))
 }
 
-/// When thresholds were reached.
+/// When thresholds were reached. A question of another `page_size` is another one, though its answer be the same.
 pub async fn milestones(
     client: &mut QueryServiceClient<Channel>,
     of: &Option<v1::Selection>,
     thresholds: &[i64],
+    page_size: i32,
 ) -> Vec<i64> {
     let values = thresholds.iter().map(i64::to_string).collect();
     let request = v1::ListMilestonesRequest {
         selection: of.clone(),
         ladder: Some(v1::list_milestones_request::Ladder::Thresholds(v1::ThresholdList { values })),
+        page_size,
         ..Default::default()
     };
     let answer = client.list_milestones(request).await.expect("milestones").into_inner();
     answer.milestones.iter().map(|m| nanos(m.reached_by.as_ref().expect("an instant"))).collect()
 }
 
-/// Flows window by window: start and sum of each.
+/// Flows window by window: start and sum of each. A question of another `page_size` is another one.
 pub async fn flows(
     client: &mut QueryServiceClient<Channel>,
     of: &Option<v1::Selection>,
     unit: v1::calendar::Unit,
     zone: &str,
+    page_size: i32,
 ) -> Vec<(i64, i64)> {
     let calendar = v1::Calendar { unit: unit as i32, count: 1, time_zone: zone.to_string(), ..Default::default() };
-    let request = v1::QueryRangeRequest {
-        selection: of.clone(),
-        calendar: Some(calendar),
-        page_size: 10_000,
-        ..Default::default()
-    };
+    let request =
+        v1::QueryRangeRequest { selection: of.clone(), calendar: Some(calendar), page_size, ..Default::default() };
     let answer = client.query_range(request).await.expect("windows").into_inner();
     assert_eq!(answer.next_page_token, "", "all windows are on one page");
     let flow = |w: &v1::Window| {

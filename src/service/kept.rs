@@ -1,0 +1,200 @@
+//! Replies kept: the same question again is answered with the bytes of before, while they hold.
+//!
+//! A reply holds while its component has the revision it was made at and nothing in it would be judged otherwise by the
+//! clock (`query::Validity`). Only its evaluate time is another one, so a reply is kept in two parts, around that. A
+//! question is the bytes of its request; one that was asked once lately is kept when it comes again, so that questions
+//! that never come again cost nothing but a hash.
+//!
+//! (By turns, 64 in flight: the same 20 milestones of 10^8 points at 0.41 of the calls of an empty echo before, 0.66
+//! after; totals, each at another instant, the same. Weeks of 200 series, one after the other: 2.3 and 0.33 ms.)
+//!
+//! ```text
+//! reply   tag of answer | its length | what is before evaluate_time | evaluate_time | what is after | all behind answer
+//! kept                                 before                                         after ...........................
+//! ```
+
+mod layer;
+
+pub use layer::Kept;
+
+use crate::domain::limit::{KEPT_QUESTIONS_REMEMBERED, KEPT_REPLIES_BYTES_MAX, KEPT_REPLY_BYTES_MAX};
+use crate::domain::time::Time;
+use crate::engine::Engine;
+use crate::proto::v1::*;
+use crate::query::Validity;
+use crate::service::convert::time::timestamp;
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, message};
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tonic::Request;
+
+/// Number of `answer` in every reply that is kept, and of `evaluate_time` in it.
+const ANSWER: u32 = 1;
+const EVALUATE_TIME: u32 = 4;
+/// gRPC's five bytes before a message: not compressed, and its length.
+const PREFIX: usize = 5;
+
+/// A message that begins with an `Answer`, and has pages.
+pub trait Reply: Message {
+    /// Its first field.
+    fn answer(&self) -> Option<&Answer>;
+    /// Empty: it is all on one page.
+    fn next_page_token(&self) -> &str;
+}
+
+macro_rules! replies {
+    ($($reply:ty),*) => {$(
+        impl Reply for $reply {
+            fn answer(&self) -> Option<&Answer> {
+                self.answer.as_ref()
+            }
+
+            fn next_page_token(&self) -> &str {
+                &self.next_page_token
+            }
+        }
+    )*};
+}
+replies!(GetTotalResponse, QueryRangeResponse, QueryCumulativeResponse, ListMilestonesResponse);
+
+/// A question that comes again: whoever answers it is to leave its reply in the extensions of the response.
+#[derive(Clone, Copy, Debug)]
+pub struct IsWanted;
+
+impl IsWanted {
+    /// Whether a request says so.
+    pub fn is_in<T>(request: &Request<T>) -> bool {
+        request.extensions().get::<IsWanted>().is_some()
+    }
+}
+
+/// A reply without its evaluate time, and what it holds for.
+#[derive(Clone, Debug)]
+pub struct KeptReply {
+    validity: Validity,
+    before: Bytes,
+    after: Bytes,
+    /// Of `before`, and of what of the answer is in `after`.
+    answer_len: usize,
+}
+
+impl KeptReply {
+    /// A reply as it is kept. None: it is not, for it is one of several pages, or long.
+    pub fn of(reply: &impl Reply, validity: Validity) -> Option<KeptReply> {
+        let answer = reply.answer()?;
+        let time = answer.evaluate_time.as_ref()?;
+        if !reply.next_page_token().is_empty() || validity.until <= validity.from {
+            return None;
+        }
+        // Fields are encoded in the order of their numbers.
+        let (interval, time_zone, revision) = (answer.interval, answer.time_zone.clone(), answer.revision);
+        let before_len = Answer { interval, time_zone, revision, ..Answer::default() }.encoded_len();
+        let time_len = message::encoded_len(EVALUATE_TIME, time);
+        let answer_len = answer.encoded_len();
+        let all = Bytes::from(reply.encode_to_vec());
+        let from = 1 + encoded_len_varint(answer_len as u64);
+        let to = from + before_len;
+        let kept = KeptReply {
+            validity,
+            before: all.slice(from..to),
+            after: all.slice(to + time_len..),
+            answer_len: answer_len - time_len,
+        };
+        (all.len() <= KEPT_REPLY_BYTES_MAX).then_some(kept)
+    }
+
+    /// As gRPC sends it, judged at `now`.
+    fn judged_at(&self, now: Time) -> Bytes {
+        let time = timestamp(now);
+        let answer_len = (self.answer_len + message::encoded_len(EVALUATE_TIME, &time)) as u64;
+        let head = PREFIX + 1 + encoded_len_varint(answer_len);
+        let all = head + self.before.len() + message::encoded_len(EVALUATE_TIME, &time) + self.after.len();
+        let mut bytes = BytesMut::with_capacity(all);
+        bytes.put_u8(0);
+        bytes.put_u32(u32::try_from(all - PREFIX).expect("a reply that is kept is short"));
+        encode_key(ANSWER, WireType::LengthDelimited, &mut bytes);
+        encode_varint(answer_len, &mut bytes);
+        bytes.put_slice(&self.before);
+        message::encode(EVALUATE_TIME, &time, &mut bytes);
+        bytes.put_slice(&self.after);
+        bytes.freeze()
+    }
+}
+
+/// A question: a call, and the bytes of its request.
+#[derive(Hash, PartialEq, Eq)]
+struct Question {
+    call: &'static str,
+    request: Box<[u8]>,
+}
+
+/// A question as it came in.
+#[derive(Hash, Clone, Copy)]
+struct Asked<'a> {
+    call: &'static str,
+    request: &'a [u8],
+}
+
+impl Equivalent<Question> for Asked<'_> {
+    fn equivalent(&self, key: &Question) -> bool {
+        self.call == key.call && *self.request == *key.request
+    }
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Question, Arc<KeptReply>> for ByBytes {
+    fn weight(&self, question: &Question, reply: &Arc<KeptReply>) -> u64 {
+        (size_of::<KeptReply>() + question.request.len() + reply.before.len() + reply.after.len()) as u64
+    }
+}
+
+/// The replies that are kept, up to so many bytes, and which questions came lately.
+struct Replies {
+    engine: Engine,
+    kept: Cache<Question, Arc<KeptReply>, ByBytes>,
+    hasher: RandomState,
+    /// Hashes of questions asked lately, each in one place: a later one takes it.
+    lately: Box<[AtomicU64]>,
+    sent_again: AtomicU64,
+}
+
+impl Replies {
+    fn new(engine: Engine) -> Replies {
+        let bytes = KEPT_REPLIES_BYTES_MAX as u64;
+        Replies {
+            engine,
+            kept: Cache::with_weighter(KEPT_QUESTIONS_REMEMBERED, bytes, ByBytes),
+            hasher: RandomState::new(),
+            lately: (0..KEPT_QUESTIONS_REMEMBERED).map(|_| AtomicU64::new(0)).collect(),
+            sent_again: AtomicU64::new(0),
+        }
+    }
+
+    /// The reply of before, if it holds now, as gRPC sends it.
+    fn get(&self, asked: Asked<'_>) -> Option<Bytes> {
+        let reply = self.kept.get(&asked)?;
+        let Validity { component, revision, from, until } = &reply.validity;
+        let (now, is_at) = self.engine.revision(component)?;
+        let holds = (from..until).contains(&&now) && is_at == *revision;
+        self.sent_again.fetch_add(u64::from(holds), Ordering::Relaxed);
+        holds.then(|| reply.judged_at(now))
+    }
+
+    /// Whether a question came lately; from now on it did.
+    fn came_lately(&self, asked: Asked<'_>) -> bool {
+        let hash = self.hasher.hash_one(asked);
+        let place = &self.lately[hash as usize % self.lately.len()];
+        place.swap(hash, Ordering::Relaxed) == hash
+    }
+
+    fn keep(&self, asked: Asked<'_>, reply: KeptReply) {
+        self.kept.insert(Question { call: asked.call, request: asked.request.into() }, Arc::new(reply));
+    }
+}
