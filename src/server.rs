@@ -13,11 +13,10 @@ use crate::config::Limits;
 use crate::domain::limit::{REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX};
 use crate::engine::Engine;
 use crate::proto::v1::catalog_service_server::CatalogServiceServer;
-use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::v1::query_service_server::QueryServiceServer;
 use crate::service::catalog::Catalog;
 use crate::service::definition_lock::DefinitionLock;
-use crate::service::ingest::Ingest;
+use crate::service::ingest::{Ingest, IngestServer};
 use crate::service::kept::Kept;
 use crate::service::query::Query;
 use crate::store::StoreError;
@@ -132,9 +131,7 @@ fn run(
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(RESPONSE_BYTES_MAX);
     let query = Kept::new(query, engine.clone());
-    let ingest = IngestServiceServer::new(Ingest::new(engine, definitions, stopping.clone()))
-        .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .max_encoding_message_size(RESPONSE_BYTES_MAX);
+    let ingest = IngestServer::new(Ingest::new(engine, definitions, stopping.clone()));
     let router = tonic::transport::Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

@@ -1,8 +1,12 @@
 //! `IngestService`: counts in.
 
 mod change;
+mod front;
 mod stream;
+mod wire;
 mod write;
+
+pub use front::IngestServer;
 
 use super::definition_lock::DefinitionLock;
 use super::fault::Faults;

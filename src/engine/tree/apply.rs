@@ -66,8 +66,12 @@ impl Changes {
     /// The latest end of a point; None: all are taken back.
     pub fn latest_end(&self) -> Option<Time> {
         let Changes::Set(points) = self else { return None };
-        let lengths = points.ends.iter();
-        points.times.iter().zip(lengths).map(|(time, length)| Time(time.wrapping_add(length))).max()
+        // Mostly all end as long after their times, which ascend. (Looking at each was a quarter of what the committer did
+        // in durable ingest of W1, by its profile.)
+        match points.ends.spacing() {
+            Some((_, 0)) => points.len().checked_sub(1).map(|last| points.end(last)),
+            _ => (0..points.len()).map(|i| points.end(i)).max(),
+        }
     }
 }
 

@@ -22,6 +22,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+/// Bytes of the memory in which groups are put together that is kept for the next one: a group that is full, so that it is not
+/// made of fresh pages each time. (A sixth of all page faults of durable ingest, by their profile.)
+const ENCODED_BYTES_KEPT: usize = 16 << 20;
+
 /// A log that is open.
 pub struct Log {
     disk: Arc<dyn Disk>,
@@ -117,19 +121,25 @@ impl Log {
             if writer.segment.end + bytes + record::MARK_BYTES as u64 > writer.segment.header.bytes {
                 self.roll(&mut writer, bytes)?;
             }
-            self.append(&mut writer, records())?;
+            self.append(&mut writer, bytes as usize, records())?;
         }
         let mut next = writer.next_position - records().count() as u64..;
         let mut take = |commit: &Commit| next.by_ref().take(commit.records.len()).map(Position).collect();
         Ok(group.iter().map(|commit| Committed::Done(take(commit))).collect())
     }
 
-    /// Writes one group into the present segment, where it fits, and syncs it.
-    fn append<'a>(&self, writer: &mut Writer, records: impl Iterator<Item = &'a Record>) -> Result<(), StoreError> {
+    /// Writes one group of so many bytes into the present segment, where it fits, and syncs it.
+    fn append<'a>(
+        &self,
+        writer: &mut Writer,
+        bytes: usize,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> Result<(), StoreError> {
         let Writer { segment, next_position, next_group, spare, encoded } = writer;
         let (start, salt) = (segment.end, segment.header.salt);
         let mut position = *next_position;
         encoded.clear();
+        encoded.reserve(bytes);
         for record in records {
             put_record(encoded, salt, Place { position, group: *next_group, group_start: start }, record);
             position += 1;
@@ -154,7 +164,7 @@ impl Log {
         let place = Place { position: 0, group: *next_group, group_start: segment.end };
         put_mark(encoded, salt, Kind::Empty, place);
         let _ = segment.file.write_at(encoded, segment.end);
-        encoded.shrink_to(1 << 20);
+        encoded.shrink_to(ENCODED_BYTES_KEPT);
         if segment.end > segment.header.bytes / 2 {
             spare.begin();
         }

@@ -1,0 +1,333 @@
+//! Batches off the wire: decoded as `prost` decodes them, and faster.
+//!
+//! A message is one piece of memory here, where `prost` asks a buffer for each byte; and of packed numbers it is counted
+//! first how many there are, so that their list is as long at once, and those that end in the same eight bytes are taken
+//! out of one register. What is not known here, or wrong, is left to `prost`: it says what of it stands, and what is wrong.
+//!
+//! (By turns: durable ingest of W1 0.38 of the null sink before, 0.43 after; reading batches was a third of what the server
+//! did, and is a sixth.)
+
+use crate::proto::v1::{Columns, FixedTimes, SeriesPoints, StreamPointsRequest, WritePointsRequest, columns::Times};
+use bytes::Buf;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint};
+use prost::{DecodeError, Message};
+use std::marker::PhantomData;
+use tonic::Status;
+use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
+
+/// What a batch is made of.
+pub trait FromWire: Message + Default + 'static {
+    /// Takes the bytes of a field, if it is one that is known here; whether it is.
+    fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError>;
+
+    /// Adds a message's fields to what is there, as `Message::merge` does.
+    fn merge_from(&mut self, mut bytes: &[u8]) -> Result<(), DecodeError> {
+        while !bytes.is_empty() {
+            let (tag, wire_type) = decode_key(&mut bytes)?;
+            let field = bytes;
+            if wire_type == WireType::LengthDelimited {
+                let length = usize::try_from(decode_varint(&mut bytes)?).unwrap_or(usize::MAX);
+                if let Some((content, rest)) = bytes.split_at_checked(length)
+                    && self.take(tag, content)?
+                {
+                    bytes = rest;
+                    continue;
+                }
+            }
+            bytes = field;
+            self.merge_field(tag, wire_type, &mut bytes, DecodeContext::default())?;
+        }
+        Ok(())
+    }
+}
+
+impl FromWire for StreamPointsRequest {
+    fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
+        match tag {
+            1 => self.write.get_or_insert_default().merge_from(bytes)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl FromWire for WritePointsRequest {
+    fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
+        match tag {
+            2 => {
+                let mut series = SeriesPoints::default();
+                series.merge_from(bytes)?;
+                self.series.push(series);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl FromWire for SeriesPoints {
+    fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
+        match tag {
+            4 => self.columns.get_or_insert_default().merge_from(bytes)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl FromWire for Columns {
+    fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
+        match (tag, &mut self.times) {
+            (1, Some(Times::Fixed(fixed))) => fixed.merge_from(bytes)?,
+            (1, times) => {
+                let mut fixed = FixedTimes::default();
+                fixed.merge_from(bytes)?;
+                *times = Some(Times::Fixed(fixed));
+            }
+            (4, _) => return Ok(sint64s(bytes, &mut self.units)),
+            (5, _) => return Ok(sfixed64s(bytes, &mut self.start_times)),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+impl FromWire for FixedTimes {
+    fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
+        Ok(tag == 1 && sfixed64s(bytes, &mut self.unix_nanos))
+    }
+}
+
+/// Adds packed `sfixed64`; false, and nothing, where they are not whole.
+fn sfixed64s(bytes: &[u8], numbers: &mut Vec<i64>) -> bool {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    if rest.is_empty() {
+        numbers.extend(whole.iter().map(|number| i64::from_le_bytes(*number)));
+    }
+    rest.is_empty()
+}
+
+/// The bit of each byte that says that its varint goes on.
+const GOES_ON: u64 = 0x8080_8080_8080_8080;
+
+/// Adds packed `sint64`; false, and nothing, where they are no varints.
+fn sint64s(bytes: &[u8], numbers: &mut Vec<i64>) -> bool {
+    let before = numbers.len();
+    numbers.reserve(bytes.iter().filter(|byte| **byte < 0x80).count());
+    let read = varints(bytes, |varint| numbers.push(signed(varint)));
+    if read.is_err() {
+        numbers.truncate(before);
+    }
+    read.is_ok()
+}
+
+/// Each of the varints that bytes are.
+fn varints(mut bytes: &[u8], mut each: impl FnMut(u64)) -> Result<(), DecodeError> {
+    while let Some(eight) = bytes.first_chunk() {
+        let mut word = u64::from_le_bytes(*eight);
+        let mut ends = !word & GOES_ON;
+        let whole = 8 - ends.leading_zeros() as usize / 8;
+        if whole == 0 {
+            // One of nine or ten bytes.
+            each(decode_varint(&mut bytes)?);
+            continue;
+        }
+        bytes = &bytes[whole..];
+        while ends != 0 {
+            let bits = ends.trailing_zeros() + 1;
+            each(sevens(word & (u64::MAX >> (64 - bits))));
+            word = word.unbounded_shr(bits);
+            ends = ends.unbounded_shr(bits);
+        }
+    }
+    while !bytes.is_empty() {
+        each(decode_varint(&mut bytes)?);
+    }
+    Ok(())
+}
+
+/// Seven bits of each of eight bytes, one behind the other.
+fn sevens(varint: u64) -> u64 {
+    let by_2 = (varint & 0x007f_007f_007f_007f) | (varint & 0x7f00_7f00_7f00_7f00) >> 1;
+    let by_4 = (by_2 & 0x0000_3fff_0000_3fff) | (by_2 & 0x3fff_0000_3fff_0000) >> 2;
+    (by_4 & 0x0fff_ffff) | (by_4 & 0x0fff_ffff_0000_0000) >> 4
+}
+
+/// The number that zigzag made this of.
+fn signed(zigzag: u64) -> i64 {
+    (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)
+}
+
+/// Encodes as `prost` does, decodes as here.
+pub struct BatchCodec<E, D>(PhantomData<(E, D)>);
+
+impl<E, D> Default for BatchCodec<E, D> {
+    fn default() -> Self {
+        BatchCodec(PhantomData)
+    }
+}
+
+impl<E: Message + 'static, D: FromWire> Codec for BatchCodec<E, D> {
+    type Encode = E;
+    type Decode = D;
+    type Encoder = ProstEncoder<E>;
+    type Decoder = BatchDecoder<D>;
+
+    fn encoder(&mut self) -> ProstEncoder<E> {
+        ProstCodec::<E, D>::default().encoder()
+    }
+
+    fn decoder(&mut self) -> BatchDecoder<D> {
+        BatchDecoder(ProstDecoder::default())
+    }
+}
+
+/// See the module. What it cannot read it has `prost` read, and refuse.
+pub struct BatchDecoder<D>(ProstDecoder<D>);
+
+impl<D: FromWire> Decoder for BatchDecoder<D> {
+    type Item = D;
+    type Error = Status;
+
+    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<D>, Status> {
+        let mut message = D::default();
+        let length = bytes.remaining();
+        if bytes.chunk().len() == length && message.merge_from(bytes.chunk()).is_ok() {
+            bytes.advance(length);
+            return Ok(Some(message));
+        }
+        self.0.decode(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use prost::encoding::{encode_key, encode_varint};
+
+    fn decoded(bytes: &[u8]) -> Option<StreamPointsRequest> {
+        let mut message = StreamPointsRequest::default();
+        message.merge_from(bytes).is_ok().then_some(message)
+    }
+
+    /// Any number below 2 to any power, of either sign.
+    fn number() -> impl Strategy<Value = i64> {
+        (any::<i64>(), 0u32..64).prop_map(|(number, shift)| number >> shift)
+    }
+
+    fn columns() -> impl Strategy<Value = Columns> {
+        let numbers = || proptest::collection::vec(number(), 0..40);
+        let times = proptest::option::of(prop_oneof![
+            numbers().prop_map(|unix_nanos| Times::Fixed(FixedTimes { unix_nanos })),
+            (number(), number()).prop_map(|(first_unix_nanos, interval_nanos)| {
+                Times::Regular(crate::proto::v1::RegularTimes { first_unix_nanos, interval_nanos })
+            }),
+        ]);
+        (times, numbers(), numbers()).prop_map(|(times, units, start_times)| Columns { times, units, start_times })
+    }
+
+    fn series() -> impl Strategy<Value = SeriesPoints> {
+        let labels = proptest::collection::btree_map("[a-c]", ".{0,3}", 0..3);
+        let point = (".{0,3}", any::<bool>()).prop_map(|(value, restated)| crate::proto::v1::Point {
+            value,
+            restated,
+            ..Default::default()
+        });
+        let points = proptest::collection::vec(point, 0..3);
+        (".{0,5}", labels, points, proptest::option::of(columns()))
+            .prop_map(|(metric, labels, points, columns)| SeriesPoints { metric, labels, points, columns })
+    }
+
+    fn message() -> impl Strategy<Value = StreamPointsRequest> {
+        let write = (".{0,5}", proptest::collection::vec(series(), 0..4), 0..4, any::<bool>()).prop_map(
+            |(request_id, series, mode, validate_only)| WritePointsRequest {
+                request_id,
+                series,
+                mode,
+                validate_only,
+                ..Default::default()
+            },
+        );
+        proptest::option::of(write).prop_map(|write| StreamPointsRequest { write })
+    }
+
+    /// The numbers of a message one by one, each with its key; and fields that nobody knows.
+    fn not_packed(units: &[i64], starts: &[i64], unknown: u32) -> Vec<u8> {
+        let mut columns = Vec::new();
+        for unit in units {
+            prost::encoding::sint64::encode(4, unit, &mut columns);
+        }
+        for start in starts {
+            prost::encoding::sfixed64::encode(5, start, &mut columns);
+        }
+        prost::encoding::string::encode(unknown, &"unknown".to_string(), &mut columns);
+        let mut bytes = columns;
+        for tag in [4, 2, 1] {
+            let mut outer = Vec::new();
+            encode_key(tag, WireType::LengthDelimited, &mut outer);
+            encode_varint(bytes.len() as u64, &mut outer);
+            outer.extend(bytes);
+            bytes = outer;
+        }
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        /// A message, several one behind the other, or one with bytes left out, put in or changed: what `prost` makes of it.
+        #[test]
+        fn it_is_what_prost_reads(
+            messages in proptest::collection::vec(message(), 1..3), how in 0..4, at: prop::sample::Index, byte: u8,
+        ) {
+            let mut bytes: Vec<u8> = messages.iter().flat_map(Message::encode_to_vec).collect();
+            let place = at.index(bytes.len() + 1);
+            match how {
+                1 if place < bytes.len() => bytes[place] = byte,
+                2 if place < bytes.len() => drop(bytes.remove(place)),
+                3 => bytes.insert(place, byte),
+                _ => {}
+            }
+            prop_assert_eq!(decoded(&bytes), StreamPointsRequest::decode(&bytes[..]).ok());
+            prop_assert!(how > 0 || decoded(&bytes).is_some());
+        }
+
+        #[test]
+        fn what_is_not_packed_is_read_too(
+            units in proptest::collection::vec(number(), 0..9), starts in proptest::collection::vec(number(), 0..9),
+            unknown in 6u32..99, more in message(),
+        ) {
+            let bytes = [not_packed(&units, &starts, unknown), more.encode_to_vec(), not_packed(&starts, &units, unknown)];
+            let bytes = bytes.concat();
+            let read = decoded(&bytes);
+            prop_assert!(read.is_some());
+            prop_assert_eq!(read, StreamPointsRequest::decode(&bytes[..]).ok());
+        }
+
+        /// Any bytes as numbers: as `prost` reads them, or nothing.
+        #[test]
+        fn packed_numbers_are_what_prost_reads(
+            mut bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0x80), Just(0xff), 0u8..3], 0..40),
+            is_ended: bool,
+        ) {
+            if is_ended {
+                bytes.push(1);
+            }
+            let mut rest = &bytes[..];
+            let mut expected = vec![7];
+            let mut is_right = true;
+            while !rest.is_empty() && is_right {
+                match decode_varint(&mut rest) {
+                    Ok(number) => expected.push(signed(number)),
+                    Err(_) => is_right = false,
+                }
+            }
+            let mut numbers = vec![7];
+            prop_assert_eq!(sint64s(&bytes, &mut numbers), is_right);
+            expected.truncate(if is_right { expected.len() } else { 1 });
+            prop_assert_eq!(numbers, expected);
+        }
+    }
+}
