@@ -19,7 +19,7 @@ use crate::store::{Commit, Committed, Position, Record, StoreError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use imbl::OrdMap;
 use std::iter::Peekable;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -91,6 +91,8 @@ pub struct Committer {
     dirty: Dirty,
     memtable_bytes: usize,
     folding: Option<Receiver<Folded>>,
+    /// Whether the committer waits for the fold.
+    is_awaited: Arc<AtomicBool>,
     /// When the last fold failed, and why, where it did.
     fold_failed: Option<(Instant, StoreError)>,
     folded: Position,
@@ -146,6 +148,7 @@ impl Committer {
             dirty: opened.dirty,
             memtable_bytes: opened.memtable_bytes,
             folding: None,
+            is_awaited: Arc::default(),
             fold_failed: None,
             folded: opened.folded,
             damaged: opened.damaged,
@@ -394,6 +397,7 @@ impl Committer {
             dirty: std::mem::take(&mut self.dirty),
             through: self.last_position,
             memtable_bytes: std::mem::take(&mut self.memtable_bytes),
+            is_awaited: self.is_awaited.clone(),
         };
         let (shared, wake) = (self.shared.clone(), self.wake.clone());
         let (done, folding) = std::sync::mpsc::channel();
@@ -410,10 +414,18 @@ impl Committer {
         spawned.expect("there are threads");
     }
 
+    /// Waits for a fold, which is told so meanwhile.
+    fn awaiting<T>(&self, wait: impl FnOnce() -> T) -> T {
+        self.is_awaited.store(true, Ordering::Relaxed);
+        let folded = wait();
+        self.is_awaited.store(false, Ordering::Relaxed);
+        folded
+    }
+
     /// Takes a fold's result over, where one ends within `wait`.
     fn take_over_fold(&mut self, wait: Duration) {
         let Some(folding) = &self.folding else { return };
-        let folded = match folding.recv_timeout(wait) {
+        let folded = match self.awaiting(|| folding.recv_timeout(wait)) {
             Ok(folded) => folded,
             Err(RecvTimeoutError::Timeout) => return,
             Err(RecvTimeoutError::Disconnected) => {
@@ -470,7 +482,7 @@ impl Committer {
             return Err(error.clone());
         }
         while let Some(folding) = self.folding.take() {
-            match folding.recv() {
+            match self.awaiting(|| folding.recv()) {
                 Ok(folded) => self.finish_fold(folded)?,
                 Err(_) => return Err(StoreError::Poisoned { cause: "folding failed".to_string() }),
             }
@@ -484,7 +496,7 @@ impl Committer {
 
     fn fold_now_after_start(&mut self) -> Result<(), StoreError> {
         let folding = self.folding.take().expect("a fold was just started");
-        match folding.recv() {
+        match self.awaiting(|| folding.recv()) {
             Ok(folded) => self.finish_fold(folded),
             Err(_) => Err(StoreError::Poisoned { cause: "folding failed".to_string() }),
         }

@@ -12,7 +12,7 @@ pub mod pages;
 mod tests;
 
 use super::Settings;
-use super::block;
+use super::block::{self, Leaf};
 use super::committer::State;
 use super::dedup::Remembered;
 use super::effect::{Deed, Effect, SeriesKey};
@@ -27,11 +27,15 @@ use crate::planted::{self, Bug};
 use crate::store::{FoldWriter, Position, StoreError};
 use changed::Changed;
 use index::IndexWriter;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Folds that wrote runs of a series' past after which these are put together.
 const RUNS_MAX: usize = 8;
+/// Blocks that are packed ahead of being written, or up to those of a series more: enough for a second thread to be worth
+/// its beginning.
+const BLOCKS_AHEAD_MIN: usize = 256;
 /// Changes in one frame, at most.
 const CHANGES_A_FRAME_MAX: usize = 4_096;
 
@@ -92,6 +96,8 @@ pub struct Fold {
     pub through: Position,
     /// What the memtable will be rid of.
     pub memtable_bytes: usize,
+    /// Whether somebody waits for it.
+    pub is_awaited: Arc<AtomicBool>,
 }
 
 /// How a fold ended.
@@ -136,6 +142,9 @@ struct SeriesDone {
 struct Writing<'a> {
     loader: &'a Loader,
     settings: &'a Settings,
+    is_awaited: &'a AtomicBool,
+    /// The blocks that come next, where they are packed already.
+    ahead: VecDeque<(Arc<Child>, Vec<u8>)>,
     writer: Box<dyn FoldWriter>,
     places: Vec<(Arc<Child>, Place)>,
 }
@@ -156,7 +165,14 @@ impl Fold {
 
     fn write(&self, loader: &Loader, settings: &Settings) -> Result<Done, StoreError> {
         let writer = loader.store().begin_fold(self.through)?;
-        let mut writing = Writing { loader, settings, writer, places: Vec::new() };
+        let mut writing = Writing {
+            loader,
+            settings,
+            is_awaited: &self.is_awaited,
+            ahead: VecDeque::new(),
+            writer,
+            places: Vec::new(),
+        };
         let mut done = Done {
             through: self.through,
             series: Vec::new(),
@@ -225,7 +241,8 @@ impl Writing<'_> {
         let component = touched.component;
         let mut page = frames::SeriesPage::new(&component.name);
         for (name, metric, all) in &touched.metrics {
-            for series in all {
+            for (i, series) in all.iter().enumerate() {
+                self.pack_ahead(&all[i..])?;
                 let runs = self.series(component, metric, series, &mut page)?;
                 if runs != series.history().runs || !series.history().recent.is_empty() {
                     done.series.push(SeriesDone {
@@ -292,26 +309,78 @@ impl Writing<'_> {
         }
     }
 
+    /// The leaves under an entry that are not stored yet, in order.
+    fn leaves(&self, entry: &Entry, found: &mut Vec<(Entry, Arc<Leaf>)>) -> Result<(), StoreError> {
+        if entry.child.place().is_some() {
+            return Ok(());
+        }
+        match self.loader.load(&entry.child)? {
+            Body::Node(children) => children.iter().try_for_each(|child| self.leaves(child, found)),
+            Body::Leaf(leaf) => {
+                found.push((entry.clone(), leaf));
+                Ok(())
+            }
+        }
+    }
+
     /// Stores the blocks under an entry that are not stored yet.
     fn blocks(
         &mut self,
         component: &Component,
         metric: &Metric,
         series: &Series,
-        entry: &Entry,
+        root: &Entry,
     ) -> Result<(), StoreError> {
-        if entry.child.place().is_some() {
+        let mut leaves = Vec::new();
+        self.leaves(root, &mut leaves)?;
+        for (entry, leaf) in leaves {
+            let packed = match self.ahead.pop_front() {
+                Some((child, packed)) => {
+                    assert!(
+                        Arc::ptr_eq(&child, &entry.child),
+                        "blocks are written in the order that they were packed in"
+                    );
+                    packed
+                }
+                None => block::pack(&leaf.columns),
+            };
+            let at = frames::put_block(&mut *self.writer, component, metric, series, &entry, &packed)?;
+            self.places.push((entry.child, Place::Block(at)));
+        }
+        Ok(())
+    }
+
+    /// Packs the blocks of the next series ahead, in two threads, where somebody waits for the fold: then nobody else needs
+    /// the other processor. (Durable ingest of W1 waits for folds half of its time: by turns it takes 0.9 of the time so, with
+    /// corrections too.)
+    fn pack_ahead(&mut self, next: &[&Series]) -> Result<(), StoreError> {
+        if !self.ahead.is_empty() || !self.is_awaited.load(Ordering::Relaxed) {
             return Ok(());
         }
-        match self.loader.load(&entry.child)? {
-            Body::Node(children) => children.iter().try_for_each(|child| self.blocks(component, metric, series, child)),
-            Body::Leaf(leaf) => {
-                let packed = block::pack(&leaf.columns);
-                let at = frames::put_block(&mut *self.writer, component, metric, series, entry, &packed)?;
-                self.places.push((entry.child.clone(), Place::Block(at)));
-                Ok(())
+        let mut leaves = Vec::new();
+        for root in next.iter().filter_map(|series| series.root.as_ref()) {
+            if leaves.len() >= BLOCKS_AHEAD_MIN {
+                break;
+            }
+            if self.small(root)?.is_none() {
+                self.leaves(root, &mut leaves)?;
             }
         }
+        let next = AtomicUsize::new(0);
+        // Each thread takes the next one that nobody has.
+        let pack = || {
+            let taken = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            let leaves = taken.map_while(|i| Some((i, &leaves.get(i)?.1)));
+            leaves.map(|(i, leaf)| (i, block::pack(&leaf.columns))).collect::<Vec<_>>()
+        };
+        let mut packed = std::thread::scope(|scope| {
+            let other = scope.spawn(pack);
+            let mine = pack();
+            [mine, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))].concat()
+        });
+        packed.sort_unstable_by_key(|(i, _)| *i);
+        self.ahead = leaves.iter().zip(packed).map(|((entry, _), (_, packed))| (entry.child.clone(), packed)).collect();
+        Ok(())
     }
 
     /// Stores what corrections replaced since the last fold; puts runs together where they are many.

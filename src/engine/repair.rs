@@ -302,7 +302,13 @@ impl Repair {
             let Some(position) = self.reached(&*store)? else { return Ok(dead) };
             position
         };
-        let fold = Fold { state: self.opened.state, dirty: self.opened.dirty, through, memtable_bytes: 0 };
+        let fold = Fold {
+            state: self.opened.state,
+            dirty: self.opened.dirty,
+            through,
+            memtable_bytes: 0,
+            is_awaited: Arc::default(),
+        };
         match fold.run(&self.loader, &self.settings) {
             Folded::Done(_) => store.trim(through).map(|()| dead),
             Folded::Failed { error, .. } => Err(error),

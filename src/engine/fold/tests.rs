@@ -356,7 +356,7 @@ async fn a_metric_made_again_meanwhile_takes_nothing_over() {
     let dirty =
         Dirty { components: BTreeMap::from([(component.clone(), Changed::from_iter([1]))]), ..Dirty::default() };
     let through = before[&component].position;
-    let fold = Fold { state: before.clone(), dirty, through, memtable_bytes: 0 };
+    let fold = Fold { state: before.clone(), dirty, through, memtable_bytes: 0, is_awaited: Arc::default() };
     let Folded::Done(done) = fold.run(&engine.shared.loader, &engine.shared.settings) else { panic!("there is room") };
     // Changes told of the metric that are stored, those that are not, and the same of replaced versions.
     let beside = |state: &State| {
