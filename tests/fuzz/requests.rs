@@ -16,12 +16,15 @@ use milepost::{
     engine::Engine,
     proto::{
         FILE_DESCRIPTOR_SET,
-        v1::{
-            catalog_service_server::CatalogServiceServer, ingest_service_server::IngestServiceServer,
-            query_service_server::QueryServiceServer,
-        },
+        v1::{catalog_service_server::CatalogServiceServer, query_service_server::QueryServiceServer},
     },
-    service::{catalog::Catalog, definition_lock::DefinitionLock, ingest::Ingest, query::Query},
+    service::{
+        catalog::Catalog,
+        definition_lock::DefinitionLock,
+        ingest::{Ingest, IngestServer},
+        kept::Kept,
+        query::Query,
+    },
     store::memory::MemoryStore,
 };
 use prost::Message;
@@ -98,8 +101,8 @@ fn from_json(message: MessageDescriptor, text: &str) -> Option<DynamicMessage> {
 /// The services, called with bytes and without sockets.
 pub struct Service {
     catalog: CatalogServiceServer<Catalog>,
-    ingest: IngestServiceServer<Ingest>,
-    query: QueryServiceServer<Query>,
+    ingest: IngestServer,
+    query: Kept<QueryServiceServer<Query>>,
     /// Streams go on while it is there.
     _stopping: watch::Sender<bool>,
 }
@@ -110,8 +113,8 @@ impl Service {
         let (keep, stopping) = watch::channel(false);
         Service {
             catalog: CatalogServiceServer::new(Catalog::new(engine.clone(), definitions.clone())),
-            ingest: IngestServiceServer::new(Ingest::new(engine.clone(), definitions, stopping)),
-            query: QueryServiceServer::new(Query::new(engine)),
+            ingest: IngestServer::new(Ingest::new(engine.clone(), definitions, stopping)),
+            query: Kept::new(QueryServiceServer::new(Query::new(engine.clone())), engine),
             _stopping: keep,
         }
     }
