@@ -241,8 +241,11 @@ impl Writing<'_> {
         let component = touched.component;
         let mut page = frames::SeriesPage::new(&component.name);
         for (name, metric, all) in &touched.metrics {
+            let mut looked_at = 0;
             for (i, series) in all.iter().enumerate() {
-                self.pack_ahead(&all[i..])?;
+                if i >= looked_at && self.is_awaited.load(Ordering::Relaxed) {
+                    looked_at = i + self.pack_ahead(&all[i..])?;
+                }
                 let runs = self.series(component, metric, series, &mut page)?;
                 if runs != series.history().runs || !series.history().recent.is_empty() {
                     done.series.push(SeriesDone {
@@ -291,13 +294,16 @@ impl Writing<'_> {
         Ok(runs)
     }
 
+    fn is_short(&self, root: &Entry) -> bool {
+        root.sum.is_none_or(|sum| sum.count <= self.settings.page_points_max as u64)
+    }
+
     /// A series that is one short block, packed.
     fn small(&self, root: &Entry) -> Result<Option<Arc<[u8]>>, StoreError> {
-        let short = root.sum.is_none_or(|sum| sum.count <= self.settings.page_points_max as u64);
         match root.child.place() {
             Some(Place::Inline(packed)) => return Ok(Some(packed.clone())),
             Some(_) => return Ok(None),
-            None if !short => return Ok(None),
+            None if !self.is_short(root) => return Ok(None),
             None => {}
         }
         if let Some(packed) = root.child.packed_bytes() {
@@ -334,14 +340,8 @@ impl Writing<'_> {
         let mut leaves = Vec::new();
         self.leaves(root, &mut leaves)?;
         for (entry, leaf) in leaves {
-            let packed = match self.ahead.pop_front() {
-                Some((child, packed)) => {
-                    assert!(
-                        Arc::ptr_eq(&child, &entry.child),
-                        "blocks are written in the order that they were packed in"
-                    );
-                    packed
-                }
+            let packed = match self.ahead.pop_front_if(|(child, _)| Arc::ptr_eq(child, &entry.child)) {
+                Some((_, packed)) => packed,
                 None => block::pack(&leaf.columns),
             };
             let at = frames::put_block(&mut *self.writer, component, metric, series, &entry, &packed)?;
@@ -350,21 +350,23 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Packs the blocks of the next series ahead, in two threads, where somebody waits for the fold: then nobody else needs
-    /// the other processor. (Durable ingest of W1 waits for folds half of its time: by turns it takes 0.9 of the time so, with
+    /// Packs the blocks of the next series ahead, in two threads; of how many series. It is for when somebody waits for the
+    /// fold, for then nobody else needs the other processor. (Durable ingest of W1 waits for folds half of its time: by turns it takes 0.9 of the time so, with
     /// corrections too.)
-    fn pack_ahead(&mut self, next: &[&Series]) -> Result<(), StoreError> {
-        if !self.ahead.is_empty() || !self.is_awaited.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let mut leaves = Vec::new();
-        for root in next.iter().filter_map(|series| series.root.as_ref()) {
-            if leaves.len() >= BLOCKS_AHEAD_MIN {
-                break;
-            }
-            if self.small(root)?.is_none() {
+    fn pack_ahead(&mut self, series: &[&Series]) -> Result<usize, StoreError> {
+        let (mut leaves, mut looked_at) = (Vec::new(), 0);
+        while let Some(series) = series.get(looked_at)
+            && leaves.len() < BLOCKS_AHEAD_MIN
+        {
+            looked_at += 1;
+            #[cfg(test)]
+            tests::LOOKED_AT.with(|all| all.set(all.get() + 1));
+            if let Some(root) = series.root.as_ref().filter(|root| !self.is_short(root)) {
                 self.leaves(root, &mut leaves)?;
             }
+        }
+        if leaves.len() < 2 {
+            return Ok(looked_at);
         }
         let next = AtomicUsize::new(0);
         // Each thread takes the next one that nobody has.
@@ -380,7 +382,7 @@ impl Writing<'_> {
         });
         packed.sort_unstable_by_key(|(i, _)| *i);
         self.ahead = leaves.iter().zip(packed).map(|((entry, _), (_, packed))| (entry.child.clone(), packed)).collect();
-        Ok(())
+        Ok(looked_at)
     }
 
     /// Stores what corrections replaced since the last fold; puts runs together where they are many.

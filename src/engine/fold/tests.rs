@@ -340,6 +340,45 @@ async fn an_index_of_many_pages_and_nodes_is_the_same_when_it_is_opened_again() 
     }
 }
 
+thread_local! {
+    /// Series that folds of this thread looked at ahead.
+    pub(super) static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// A fold that is waited for packs ahead: what it stores is what it would store otherwise, and it looks at each series once,
+/// however few of them have blocks. (It looked at all that follow, for each of them: a million small ones took hours.)
+#[tokio::test]
+async fn a_fold_that_is_waited_for_looks_at_each_series_once() {
+    const COUNT: i64 = 3_000;
+    let mut stored = Vec::new();
+    for is_awaited in [true, false] {
+        let store = MemoryStore::new();
+        let engine = open(&store).await;
+        let length = |i: i64| if i % 50 == 7 { 20 * 8 } else { 1 + i % 2 };
+        let series = |i: i64| (format!("{i:04}"), (0..length(i)).map(|t| Point::at(Time(t), i * t)).collect());
+        points(&engine, (0..COUNT).map(series)).await;
+        let state = State::clone(&engine.shared.state.load());
+        let component = name().component();
+        let ids = Changed::from_iter(0..=COUNT as u64);
+        let dirty = Dirty { components: BTreeMap::from([(component.clone(), ids)]), ..Dirty::default() };
+        let through = state[&component].position;
+        let is_awaited = Arc::new(AtomicBool::new(is_awaited));
+        let fold = Fold { state, dirty, through, memtable_bytes: 0, is_awaited: is_awaited.clone() };
+        LOOKED_AT.set(0);
+        let folded = fold.run(&engine.shared.loader, &engine.shared.settings);
+        assert!(matches!(folded, Folded::Done(_)), "there is room");
+        let looked_at = if is_awaited.load(Ordering::Relaxed) { COUNT as usize } else { 0 };
+        assert_eq!(LOOKED_AT.get(), looked_at);
+        let blocks = frames(&store, FrameKind::Block);
+        assert_eq!(blocks.len(), COUNT as usize / 50 * 20);
+        let bytes = |(line, at): &(Line, FrameRef)| (line.summary.clone(), store.read_frame(*at).expect("read"));
+        stored.push(blocks.iter().map(bytes).collect::<Vec<_>>());
+        // Nothing of it was taken over: it is only looked at.
+        drop(engine);
+    }
+    assert_eq!(stored[0], stored[1]);
+}
+
 /// A fold that ends after its metric was deleted and made again: nothing of the old one is taken over by the new one.
 #[tokio::test]
 async fn a_metric_made_again_meanwhile_takes_nothing_over() {
