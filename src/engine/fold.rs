@@ -351,8 +351,8 @@ impl Writing<'_> {
     }
 
     /// Packs the blocks of the next series ahead, in two threads; of how many series. It is for when somebody waits for the
-    /// fold, for then nobody else needs the other processor. (Durable ingest of W1 waits for folds half of its time: by turns it takes 0.9 of the time so, with
-    /// corrections too.)
+    /// fold, for then nobody else needs the other processor. (Durable ingest of W1 waits for folds half of its time: by turns
+    /// it takes 0.9 of the time so, with corrections too.)
     fn pack_ahead(&mut self, series: &[&Series]) -> Result<usize, StoreError> {
         let (mut leaves, mut looked_at) = (Vec::new(), 0);
         while let Some(series) = series.get(looked_at)
@@ -377,8 +377,9 @@ impl Writing<'_> {
         };
         let mut packed = std::thread::scope(|scope| {
             let other = scope.spawn(pack);
-            let mine = pack();
-            [mine, other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))].concat()
+            let mut all = pack();
+            all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            all
         });
         packed.sort_unstable_by_key(|(i, _)| *i);
         self.ahead = leaves.iter().zip(packed).map(|((entry, _), (_, packed))| (entry.child.clone(), packed)).collect();
