@@ -3,20 +3,31 @@
 use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tonic::body::Body;
 use tonic::codegen::Bytes;
 
-/// Calls `on_end` once: with the trailers' code, or None where the body was dropped before them.
-pub struct Watched {
-    inner: Body,
-    on_end: Option<OnEnd>,
+/// Whoever is told once that a body has ended: with the trailers' code, or None where it was dropped before them.
+pub trait OnEnd: Unpin {
+    /// It has.
+    fn ended(self, code: Option<tonic::Code>);
 }
 
-type OnEnd = Box<dyn FnOnce(Option<tonic::Code>) + Send>;
+/// A body, watched by `W` until it has ended.
+pub struct Watched<B, W: OnEnd> {
+    inner: B,
+    on_end: Option<W>,
+}
 
-/// `inner`, watched.
-pub fn watched(inner: Body, on_end: impl FnOnce(Option<tonic::Code>) + Send + 'static) -> Body {
-    Body::new(Watched { inner, on_end: Some(Box::new(on_end)) })
+impl<B, W: OnEnd> Watched<B, W> {
+    /// `inner`, watched; None: by nobody.
+    pub fn new(inner: B, on_end: Option<W>) -> Watched<B, W> {
+        Watched { inner, on_end }
+    }
+
+    fn end(&mut self, code: Option<tonic::Code>) {
+        if let Some(on_end) = self.on_end.take() {
+            on_end.ended(code);
+        }
+    }
 }
 
 /// The code that headers or trailers say.
@@ -24,19 +35,11 @@ pub fn code_of(headers: &http::HeaderMap) -> Option<tonic::Code> {
     headers.get("grpc-status").map(|value| tonic::Code::from_bytes(value.as_bytes()))
 }
 
-impl Watched {
-    fn end(&mut self, code: Option<tonic::Code>) {
-        if let Some(on_end) = self.on_end.take() {
-            on_end(code);
-        }
-    }
-}
-
-impl http_body::Body for Watched {
+impl<B: http_body::Body<Data = Bytes> + Unpin, W: OnEnd> http_body::Body for Watched<B, W> {
     type Data = Bytes;
-    type Error = tonic::Status;
+    type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(trailers) = frame.trailers_ref()
@@ -56,7 +59,7 @@ impl http_body::Body for Watched {
     }
 }
 
-impl Drop for Watched {
+impl<B, W: OnEnd> Drop for Watched<B, W> {
     fn drop(&mut self) {
         self.end(None);
     }

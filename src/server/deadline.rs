@@ -4,11 +4,12 @@
 use crate::clock;
 use crate::service::status::deadline_passed;
 use http::{HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, Timeout};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -53,29 +54,50 @@ fn timeout(headers: &HeaderMap) -> Option<Duration> {
 impl<S> Service<Request<Body>> for Deadline<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+    type Future = Answer<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Answer<S::Future> {
         // fixed here, not when first polled: tonic's own timer starts right after this call
         let timeout = timeout(request.headers()).map(|timeout| timeout.saturating_sub(HEAD_START));
         let deadline = timeout.and_then(|timeout| Instant::from_std(clock::instant()).checked_add(timeout));
-        let answer = self.0.call(request);
-        Box::pin(async move {
-            match deadline {
-                None => answer.await,
-                Some(deadline) => tokio::time::timeout_at(deadline, answer)
-                    .await
-                    .unwrap_or_else(|_| Ok(deadline_passed().into_http())),
+        let inner = self.0.call(request);
+        match deadline {
+            None => Answer::AtLeisure { inner },
+            Some(deadline) => Answer::Until { inner: tokio::time::timeout_at(deadline, inner) },
+        }
+    }
+}
+
+pin_project! {
+    /// The answer to a call.
+    #[project = AnswerProject]
+    pub enum Answer<F> {
+        AtLeisure { #[pin] inner: F },
+        Until { #[pin] inner: Timeout<F> },
+    }
+}
+
+impl<F, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            AnswerProject::AtLeisure { inner } => inner.poll(cx),
+            AnswerProject::Until { inner } => {
+                let passed = |_| Ok(deadline_passed().into_http());
+                inner.poll(cx).map(|answer| answer.unwrap_or_else(passed))
             }
-        })
+        }
     }
 }
 

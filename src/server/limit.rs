@@ -1,13 +1,14 @@
 //! So many calls at once, streams included; a call beyond that is refused before anything is read of it.
 
-use super::body::watched;
+use super::body::{OnEnd, Watched};
 use crate::service::status::too_many_calls;
 use http::{Request, Response};
+use pin_project_lite::pin_project;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::sync::Semaphore;
+use std::task::{Context, Poll, ready};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::body::Body;
 use tower::{Layer, Service};
 
@@ -44,26 +45,60 @@ impl<S> Layer<S> for LimitLayer {
 impl<S> Service<Request<Body>> for Limit<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
 {
-    type Response = Response<Body>;
+    type Response = Response<Watched<Body, Place>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+    type Future = Answer<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let Ok(place) = self.layer.places.clone().try_acquire_owned() else {
-            let refused = too_many_calls(self.layer.calls_max).into_http();
-            return Box::pin(async { Ok(refused) });
+    fn call(&mut self, request: Request<Body>) -> Answer<S::Future> {
+        match self.layer.places.clone().try_acquire_owned() {
+            Ok(place) => Answer::LetIn { inner: self.inner.call(request), place: Some(Place(place)) },
+            Err(_) => Answer::Refused { calls_max: self.layer.calls_max },
+        }
+    }
+}
+
+pin_project! {
+    /// The answer to a call.
+    #[project = AnswerProject]
+    pub enum Answer<F> {
+        LetIn {
+            #[pin]
+            inner: F,
+            // None: it has answered
+            place: Option<Place>,
+        },
+        Refused {
+            calls_max: usize,
+        },
+    }
+}
+
+impl<F, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = Result<Response<Watched<Body, Place>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (response, place) = match self.project() {
+            AnswerProject::LetIn { inner, place } => (ready!(inner.poll(cx))?, place.take()),
+            AnswerProject::Refused { calls_max } => (too_many_calls(*calls_max).into_http(), None),
         };
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let response = answer.await?;
-            // a stream keeps its place until its last message
-            Ok(response.map(|body| watched(body, move |_| drop(place))))
-        })
+        // a stream keeps its place until its last message
+        Poll::Ready(Ok(response.map(|body| Watched::new(body, place))))
+    }
+}
+
+/// The place of a call, held.
+pub struct Place(OwnedSemaphorePermit);
+
+impl OnEnd for Place {
+    fn ended(self, _: Option<tonic::Code>) {
+        drop(self.0);
     }
 }
