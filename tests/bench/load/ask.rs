@@ -54,13 +54,18 @@ pub async fn echo(nulls: &Server, in_flight: usize, count: usize) -> (usize, f64
     at_once(nulls, in_flight, count, ask).await
 }
 
-/// Seconds of each of several runs, one after the other.
-async fn timed<F: Future<Output = ()>>(runs: usize, mut run: impl FnMut(usize) -> F) -> Vec<f64> {
+/// Seconds of each of several runs, one after the other; what it came to is checked once the clock has stopped.
+async fn timed<T, F: Future<Output = T>>(
+    runs: usize,
+    mut run: impl FnMut(usize) -> F,
+    check: impl Fn(usize, T),
+) -> Vec<f64> {
     let mut seconds = Vec::new();
     for k in 0..runs {
         let began = Instant::now();
-        run(k).await;
+        let answer = run(k).await;
         seconds.push(began.elapsed().as_secs_f64());
+        check(k, answer);
     }
     seconds
 }
@@ -84,8 +89,17 @@ pub async fn one_long(bench: &Bench) -> Vec<Figure> {
     let (first, step, points) = (workload.first, workload.step, workload.points);
     let nulls = Server::nulls();
     let count = bench.scale(200_000, 2_000);
+    let before = nulls.processor_seconds();
     let (echoed, seconds) = echo(&nulls, IN_FLIGHT, count).await;
     let mut figures = vec![Figure::of(5, "empty echo, 64 in flight", echoed as f64 / seconds, "calls/s")];
+    let per_call =
+        |server: &Server, before: f64, calls: usize| 1e6 * (server.processor_seconds() - before) / calls as f64;
+    figures.push(Figure::of(
+        5,
+        "empty echo: the server's processor time",
+        per_call(&nulls, before, echoed),
+        "us a call",
+    ));
     // What is expected is reckoned before the clock runs: it takes as long as the answers do.
     let instant = |k: usize| first + (scatter(k as u64) % points as u64) as i64 * step;
     let questions: Vec<(i64, i64)> = (0..count).map(instant).map(|t| (t, sums.before(t))).collect();
@@ -94,8 +108,10 @@ pub async fn one_long(bench: &Bench) -> Vec<Figure> {
         let (t, expected) = questions[k];
         assert_eq!(calls::total(&mut client, of, t, None).await, expected);
     };
+    let before = server.processor_seconds();
     let (asked, seconds) = at_once(&server, IN_FLIGHT, count, ask).await;
     figures.push(Figure::of(5, "GetTotal at random instants, 64 in flight", asked as f64 / seconds, "calls/s"));
+    figures.push(Figure::of(5, "GetTotal: the server's processor time", per_call(&server, before, asked), "us a call"));
     let count = bench.scale(20_000, 500);
     for random in [false, true] {
         let question = |k: usize| {
@@ -119,9 +135,12 @@ pub async fn one_long(bench: &Bench) -> Vec<Figure> {
                 "every milestone is right"
             );
         };
+        let before = server.processor_seconds();
         let (asked, seconds) = at_once(&server, IN_FLIGHT, count, ask).await;
         let what = if random { "20 random milestones" } else { "20 milestones, the same each call" };
         figures.push(Figure::of(6, &format!("{what}, 64 in flight"), asked as f64 / seconds, "calls/s"));
+        let per_call = per_call(&server, before, asked);
+        figures.push(Figure::of(6, &format!("{what}: the server's processor time"), per_call, "us a call"));
     }
     server.stop();
     figures
@@ -152,14 +171,13 @@ pub async fn past(bench: &Bench) -> Vec<Figure> {
     assert_eq!(calls::total(&mut asker, &of, end, None).await, sums.last() + corrected as i64);
     let mut figures = Vec::new();
     for (what, revision) in [("now", None), ("as of before 1 % corrections", Some(before))] {
-        let runs = timed(bench.scale(21, 3), |k| {
-            let (mut asker, of) = (asker.clone(), of.clone());
-            let t = workload.time(scatter(k as u64) as usize % workload.points);
-            let past = sums.before(t);
-            async move {
-                let total = calls::total(&mut asker, &of, t, revision).await;
-                assert!(revision.is_none() || total == past, "the past does not change");
-            }
+        let instant = |k: usize| workload.time(scatter(k as u64) as usize % workload.points);
+        let run = |k| {
+            let (mut asker, of) = (asker.clone(), &of);
+            async move { calls::total(&mut asker, of, instant(k), revision).await }
+        };
+        let runs = timed(bench.scale(21, 3), run, |k, total| {
+            assert!(revision.is_none() || total == sums.before(instant(k)), "the past does not change");
         });
         figures.push(Figure::of(16, &format!("total {what}"), 1e3 * quantile(runs.await, 0.5), "ms"));
     }
@@ -182,21 +200,21 @@ pub async fn many(bench: &Bench) -> Vec<Figure> {
             (Unit::Month, "Europe/London", false),
             (Unit::Month, "Europe/London", true),
         ] {
-            let runs = timed(bench.scale(21, 3), |k| {
-                let (mut asker, of, running) = (asker.clone(), of.clone(), &running);
+            let run = |k| {
+                let (mut asker, of) = (asker.clone(), &of);
                 let page_size = if again { PAGE } else { PAGE - 1 - k as i32 };
-                async move {
-                    let flows = calls::flows(&mut asker, &of, unit, zone, page_size).await;
-                    let mut counted = 0;
-                    for pair in flows.windows(2) {
-                        let (from, to) = (pair[0].0, pair[1].0);
-                        assert_eq!(pair[0].1, running.before(to) - running.before(from), "from {from} to {to}");
-                        counted += pair[0].1;
-                        assert!(unit != Unit::Week || to - from == 7 * DAY);
-                    }
-                    let last = flows.last().expect("there are windows").1;
-                    assert_eq!(counted + last, running.last(), "the windows hold everything");
+                async move { calls::flows(&mut asker, of, unit, zone, page_size).await }
+            };
+            let runs = timed(bench.scale(21, 3), run, |_, flows| {
+                let mut counted = 0;
+                for pair in flows.windows(2) {
+                    let (from, to) = (pair[0].0, pair[1].0);
+                    assert_eq!(pair[0].1, running.before(to) - running.before(from), "from {from} to {to}");
+                    counted += pair[0].1;
+                    assert!(unit != Unit::Week || to - from == 7 * DAY);
                 }
+                let last = flows.last().expect("there are windows").1;
+                assert_eq!(counted + last, running.last(), "the windows hold everything");
             });
             let what = format!("{unit:?}s in {zone}, {what}{}", if again { ", the same again" } else { "" });
             figures.push(Figure::of(9, &what, 1e3 * quantile(runs.await, 0.5), "ms"));
@@ -221,21 +239,22 @@ async fn sums(bench: &Bench, workload: &Arc<Workload>, server: &Server, of_what:
     let (of, running) = (calls::selection(&name(0), None), workload.running(0..workload.series));
     let runs = bench.scale(21, 3);
     let (of, running) = (&of, &running);
-    let total = timed(runs, |k| {
+    let instant = |k: usize| workload.time(scatter(k as u64) as usize % workload.points);
+    let run = |k| {
         let mut asker = asker.clone();
-        let t = workload.time(scatter(k as u64) as usize % workload.points);
-        async move { assert_eq!(calls::total(&mut asker, of, t, None).await, running.before(t)) }
-    });
+        async move { calls::total(&mut asker, of, instant(k), None).await }
+    };
+    let total = timed(runs, run, |k, total| assert_eq!(total, running.before(instant(k))));
     let mut figures = vec![Figure::of(8, &format!("total of {of_what}"), 1e3 * quantile(total.await, 0.5), "ms")];
     for (what, twenty) in [("first crossing", false), ("20 milestones", true)] {
-        let seconds = timed(runs, |k| {
+        let thresholds = |k| if twenty { twentieths(running) } else { vec![running.last() / 2 + k as i64] };
+        let run = |k| {
             let mut asker = asker.clone();
-            let thresholds = if twenty { twentieths(running) } else { vec![running.last() / 2 + k as i64] };
-            async move {
-                let reached = calls::milestones(&mut asker, of, &thresholds, PAGE - k as i32).await;
-                let expected: Vec<i64> = thresholds.iter().map(|n| running.reach(*n)).collect();
-                assert_eq!(reached, expected);
-            }
+            async move { calls::milestones(&mut asker, of, &thresholds(k), PAGE - k as i32).await }
+        };
+        let seconds = timed(runs, run, |k, reached| {
+            let expected: Vec<i64> = thresholds(k).iter().map(|n| running.reach(*n)).collect();
+            assert_eq!(reached, expected);
         });
         figures.push(Figure::of(8, &format!("{what} of {of_what}"), 1e3 * quantile(seconds.await, 0.5), "ms"));
     }
@@ -256,7 +275,11 @@ pub async fn beside_ingest(bench: &Bench) -> Vec<Figure> {
     let workload = bench.many_series();
     let (_dir, server) = loaded(bench, &workload).await;
     let channel = server.connect().await;
-    calls::create(&channel, &name(1), true).await;
+    // So many that there are thousands of questions meanwhile: the worst hundredth of a few hundred is chance.
+    let times = bench.scale(10, 1);
+    for metric in 1..=times {
+        calls::create(&channel, &name(metric), true).await;
+    }
     let asker = calls::asker(channel);
     let (of, running) = (calls::selection(&name(0), Some(0)), workload.running(0..1));
     // Threads of its own, so that one client does not wait for the other's.
@@ -265,9 +288,10 @@ pub async fn beside_ingest(bench: &Bench) -> Vec<Figure> {
     for busy in [false, true] {
         let ended = Arc::new(AtomicBool::new(!busy));
         let (source, end) = (workload.clone(), ended.clone());
-        let batches = (0..workload.series).map(move |s| {
-            end.store(s + 1 == source.series, Ordering::Relaxed);
-            calls::write(vec![calls::regular(&name(1), &source, s, 0..source.points)])
+        let batches = (0..times * workload.series).map(move |k| {
+            end.store(k + 1 == times * source.series, Ordering::Relaxed);
+            let (metric, series) = (1 + k / source.series, k % source.series);
+            calls::write(vec![calls::regular(&name(metric), &source, series, 0..source.points)])
         });
         let connection = server.endpoint();
         let writing = async move { calls::stream(connection.connect().await.expect("a connection"), batches).await };
@@ -282,10 +306,13 @@ pub async fn beside_ingest(bench: &Bench) -> Vec<Figure> {
             seconds.push(began.elapsed().as_secs_f64());
         }
         if let Some(writer) = writer {
-            assert_eq!(writer.await.expect("the writer does not panic"), workload.all());
+            assert_eq!(writer.await.expect("the writer does not panic"), times as u64 * workload.all());
         }
-        let what = if busy { "p99 of GetTotal beside a writer" } else { "p99 of GetTotal, idle" };
-        figures.push(Figure::of(14, what, 1e3 * quantile(seconds, 0.99), "ms"));
+        let what = if busy { "GetTotal beside a writer" } else { "GetTotal, idle" };
+        figures.push(Figure::of(14, &format!("{what}: calls"), seconds.len() as f64, "calls"));
+        for (name, q) in [("median", 0.5), ("p99", 0.99)] {
+            figures.push(Figure::of(14, &format!("{name} of {what}"), 1e3 * quantile(seconds.clone(), q), "ms"));
+        }
     }
     another_client.shutdown_background();
     server.stop();

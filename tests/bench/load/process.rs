@@ -83,20 +83,27 @@ impl Server {
         (kilobytes("VmRSS:") << 10, kilobytes("VmHWM:") << 10)
     }
 
+    /// Processor time it took so far, in hundredths of a second.
+    fn ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        // The program's name, in parentheses, may hold anything; of what follows it user and system time are the 12th and 13th.
+        let (_, fields) = stat.rsplit_once(')').expect("Linux says its name");
+        let number = |field: &str| field.parse::<u64>().expect("a number");
+        fields.split_whitespace().skip(11).take(2).map(number).sum::<u64>()
+    }
+
+    /// Processor time it took so far, in seconds.
+    pub fn processor_seconds(&self) -> f64 {
+        self.ticks() as f64 / 100.0
+    }
+
     /// Waits until it has done what it put off while it was written to: until it takes no processor time for a while. The
     /// peers are asked once they have merged, too.
     pub async fn settled(&self) {
-        let ticks = || {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
-            // The program's name, in parentheses, may hold anything; of what follows it user and system time are the 12th and 13th.
-            let (_, fields) = stat.rsplit_once(')').expect("Linux says its name");
-            let number = |field: &str| field.parse::<u64>().expect("a number");
-            fields.split_whitespace().skip(11).take(2).map(number).sum::<u64>()
-        };
-        let mut before = ticks();
+        let mut before = self.ticks();
         for _ in 0..QUIET_TRIES_MAX {
             tokio::time::sleep(QUIET).await;
-            let now = ticks();
+            let now = self.ticks();
             if now == before {
                 return;
             }
