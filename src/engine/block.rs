@@ -12,7 +12,7 @@ use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 pub use column::Column;
 pub use columns::{Columns, Row};
-pub use packed::{pack, packed_with, unpack};
+pub use packed::{pack, packed_with, unpack, unpack_first, unpack_times};
 use std::ops::Range;
 use std::sync::OnceLock;
 pub use sums::Sums;

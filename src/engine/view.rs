@@ -107,6 +107,11 @@ pub trait Visitor {
     fn takes_points(&self, _: &Leaf) -> bool {
         false
     }
+    /// How much it needs of a block that is not in memory and that it would be the first to ask for, where it asks for points
+    /// from the first one on.
+    fn needs(&self) -> Needs {
+        Needs::Block
+    }
     /// Behind which of the points that it was given it needs none, where it ended the walk; None: behind the last.
     fn ended_at(&self) -> Option<Time> {
         None
@@ -115,6 +120,17 @@ pub trait Visitor {
     fn points(&mut self, leaf: &Leaf, range: Range<usize>) -> ControlFlow<()> {
         leaf.columns.points(range).try_for_each(|point| self.point(&point))
     }
+}
+
+/// What is needed of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Needs {
+    /// It is needed as it is, and may be asked for again.
+    Block,
+    /// Its first points up to the end of what is asked, and no revisions.
+    First,
+    /// Of these, those up to where their values come to a level.
+    Until(i128),
 }
 
 /// One changed key.
@@ -420,6 +436,10 @@ impl Past for Reading {
         self.left.asks()
     }
 
+    fn may_read(&self) -> bool {
+        !self.left.is_attempt()
+    }
+
     fn put(&self, entry: &Entry, leaf: &Arc<Leaf>) {
         let mut past = self.past.lock().expect("no holder of the past panics");
         if past.len() < PAST_BLOCKS_MAX {
@@ -470,6 +490,13 @@ impl Visitor for Reach {
 
     fn takes_points(&self, leaf: &Leaf) -> bool {
         self.kind == Kind::Delta && leaf.sums(Kind::Delta).is_some_and(|sums| sums.never_falls)
+    }
+
+    fn needs(&self) -> Needs {
+        match self.kind {
+            Kind::Delta => Needs::Until(self.level - self.sum),
+            Kind::Cumulative | Kind::Gauge => Needs::Block,
+        }
     }
 
     fn ended_at(&self) -> Option<Time> {

@@ -13,7 +13,7 @@ use crate::domain::aggregate::{Aggregate, link};
 use crate::domain::definition::Kind;
 use crate::domain::point::{Labels, Opening, Point};
 use crate::domain::time::{Interval, Time};
-use crate::engine::view::{Leaf, SeriesView, Stretches, Visitor};
+use crate::engine::view::{Leaf, Needs, SeriesView, Stretches, Visitor};
 use crate::store::StoreError;
 use std::ops::{ControlFlow, Range};
 
@@ -235,6 +235,10 @@ impl Visitor for Flow {
     fn point(&mut self, point: &Point) -> ControlFlow<()> {
         self.add(point.value.into(), 1, point.end);
         ControlFlow::Continue(())
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::First
     }
 
     fn takes_points(&self, leaf: &Leaf) -> bool {

@@ -128,8 +128,10 @@ pub fn totals_and_crossings(criterion: &mut Criterion) {
         let mut k = 0u64;
         // Instants and amounts all over the series: mostly blocks that are not in the cache where it is long.
         let mut next = move || {
+            // Scattered: multiples of one number alone come back to a block in turns, as nobody's questions do.
             k = k.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            k >> 11
+            let mixed = (k ^ (k >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 11
         };
         group.bench_function(BenchmarkId::new("total at a random instant", points), |b| {
             b.iter(|| {

@@ -6,6 +6,7 @@ mod behind;
 mod gaps;
 mod growth;
 mod index_fails;
+mod look;
 mod lost;
 mod old_version;
 mod own_frames;

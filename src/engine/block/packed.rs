@@ -14,9 +14,12 @@
 //!
 //! Formats 1 and 2, which are still read, had no byte before a column: all were of the form 1, or all of 2.
 
+mod first;
+
 use super::column::Column;
 use super::columns::Columns;
 use crate::engine::codec::{Reader, Undecodable, Writer};
+pub use first::{unpack_first, unpack_times};
 use std::ops::Range;
 
 const FORMAT_VARINTS: u8 = 1;

@@ -14,7 +14,7 @@ use crate::engine::history::HeldRuns;
 use crate::engine::readers::Readers;
 use crate::store::{FrameRef, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock, Weak};
 
 /// Where a stored child is.
@@ -58,6 +58,8 @@ pub struct Child {
     /// and a twentieth of what the committer did in small pushes, by its profile.)
     body: RwLock<Option<InMemory>>,
     asked: AtomicBool,
+    /// When it was last looked at without being held, as `Loader::era` counts; 0: never.
+    looked_at: AtomicU32,
 }
 
 impl Body {
@@ -91,7 +93,7 @@ impl Child {
     }
 
     fn not_stored(body: InMemory) -> Arc<Child> {
-        Arc::new(Child { place: OnceLock::new(), body: RwLock::new(Some(body)), asked: AtomicBool::new(true) })
+        Arc::new(Child { body: RwLock::new(Some(body)), asked: AtomicBool::new(true), ..Child::default() })
     }
 
     /// Stored, not read yet.
@@ -164,12 +166,19 @@ pub struct Loader {
     bytes_max: usize,
     queue: Mutex<Held>,
     reads: AtomicU64,
+    /// Bytes that were read so far, as they would be held.
+    bytes_read: AtomicU64,
     next_node: AtomicU64,
     /// Held while a fold becomes part of the store and the index follows.
     publishing: Mutex<Behind>,
     readers: Arc<Readers>,
     runs: HeldRuns,
 }
+
+/// Eras in which as much is read as is held.
+const ERAS_HELD: u32 = 8;
+/// Bytes that a block takes when it is held, for each that it takes packed.
+const UNPACKED_BYTES: u64 = 3;
 
 /// The index's key of a node.
 pub fn node_key(id: u64) -> Vec<u8> {
@@ -181,6 +190,10 @@ pub fn node_key(id: u64) -> Vec<u8> {
 /// The points of a series' record.
 pub fn unpack_inline(bytes: &[u8]) -> Result<Columns, StoreError> {
     block::unpack(bytes).map_err(|e| damaged("a series' record", e))
+}
+
+fn block_name(at: FrameRef) -> String {
+    format!("block {} of the fold that ends at {}", at.number, at.fold.0)
 }
 
 fn damaged(what: &str, undecodable: Undecodable) -> StoreError {
@@ -195,6 +208,7 @@ impl Loader {
             bytes_max,
             queue: Mutex::new((VecDeque::new(), 0)),
             reads: AtomicU64::new(0),
+            bytes_read: AtomicU64::new(0),
             next_node: AtomicU64::new(1),
             publishing: Mutex::default(),
             readers: Arc::default(),
@@ -245,6 +259,7 @@ impl Loader {
         let body = self.read(child.place().expect("a child that is not in memory is stored"))?;
         self.reads.fetch_add(1, Ordering::Relaxed);
         child.hold(Some(body.clone()));
+        self.bytes_read.fetch_add(body.bytes() as u64, Ordering::Relaxed);
         self.hold(child, body.bytes());
         Ok(body)
     }
@@ -276,6 +291,38 @@ impl Loader {
         })
     }
 
+    /// What is seen of a stored block without holding it. None: it is to be loaded, for it is in memory, or was looked at so
+    /// short a while ago that it would still be, had it been held; also where nothing is seen. `is_answer`: this is what it
+    /// was asked for. Cost: a read. (By turns, scattered questions of 4 * 10^8 points, three times what the cache holds:
+    /// totals 17 us where they took 22, first crossings 14.5 where they took 19.5.)
+    pub fn look<T>(
+        &self,
+        child: &Child,
+        is_answer: bool,
+        look: impl FnOnce(&[u8]) -> Result<Option<T>, Undecodable>,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(Place::Block(at)) = child.place() else { return Ok(None) };
+        let (era, looked_at) = (self.era(), child.looked_at.load(Ordering::Relaxed));
+        let is_asked_again = looked_at != 0 && era.wrapping_sub(looked_at) < ERAS_HELD;
+        if is_asked_again || child.body.read().expect(UNPOISONED).is_some() {
+            return Ok(None);
+        }
+        let frame = self.store.read_frame(*at)?;
+        let seen = look(&frame).map_err(|error| damaged(&block_name(*at), error))?;
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if seen.is_some() && is_answer {
+            self.bytes_read.fetch_add(UNPACKED_BYTES * frame.len() as u64, Ordering::Relaxed);
+            child.looked_at.store(era, Ordering::Relaxed);
+        }
+        Ok(seen)
+    }
+
+    /// Time by what was read: while it counts `ERAS_HELD`, as much is read as is held. Never 0.
+    fn era(&self) -> u32 {
+        let era_bytes = self.bytes_max as u64 / u64::from(ERAS_HELD) + 1;
+        (self.bytes_read.load(Ordering::Relaxed) / era_bytes) as u32 + 1
+    }
+
     /// The children of a node; None: it is a leaf, which is not read for this. Cost as `load`, of a node.
     pub fn node(&self, child: &Arc<Child>) -> Result<Option<Arc<Children>>, StoreError> {
         match child.place() {
@@ -291,8 +338,8 @@ impl Loader {
     pub fn read(&self, place: &Place) -> Result<Body, StoreError> {
         match place {
             Place::Block(at) => {
-                let columns = block::unpack(&self.store.read_frame(*at)?)
-                    .map_err(|e| damaged(&format!("block {} of the fold that ends at {}", at.number, at.fold.0), e))?;
+                let columns =
+                    block::unpack(&self.store.read_frame(*at)?).map_err(|error| damaged(&block_name(*at), error))?;
                 Ok(Body::of_read(columns))
             }
             Place::Inline(bytes) => Ok(Body::Leaf(Arc::new(Leaf::new(unpack_inline(bytes)?)))),

@@ -9,10 +9,11 @@ use crate::domain::calendar::Calendar;
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
-use crate::engine::block::{CHUNK_POINTS, Columns, Leaf};
+use crate::engine::block::{CHUNK_POINTS, Column, Columns, Leaf, unpack_first, unpack_times};
+use crate::engine::codec::Undecodable;
 use crate::engine::history::History;
 use crate::engine::lost::{self, Lost, Whose};
-use crate::engine::view::Visitor;
+use crate::engine::view::{Needs, Visitor};
 use crate::store::{StoreError, Touched};
 use std::ops::ControlFlow;
 use std::ops::Range;
@@ -47,6 +48,10 @@ pub trait Past {
     /// How one more child's content may be asked for.
     fn asks(&self) -> Asks {
         Asks::Anything
+    }
+    /// Whether anything may be read.
+    fn may_read(&self) -> bool {
+        true
     }
 }
 
@@ -85,6 +90,15 @@ impl Walk<'_> {
                 return go_on;
             }
         }
+        let is_from_the_first = as_it_is && interval.start == Time::MIN;
+        let needs = if is_from_the_first { visitor.needs() } else { Needs::Block };
+        let level = if let Needs::Until(level) = needs { Some(level) } else { None };
+        let first = |bytes: &[u8]| unpack_first(bytes, interval.end, level);
+        if needs != Needs::Block
+            && let Some(first) = self.look(entry, true, first)?
+        {
+            return Ok(self.walk_leaf(&Leaf::new(first), interval, visitor));
+        }
         match self.load(entry)? {
             Body::Node(entries) => {
                 let many = entries.stretches(interval);
@@ -122,6 +136,19 @@ impl Walk<'_> {
         loaded.map_err(|error| self.touching(error, &entry.extent))
     }
 
+    /// What is seen of a block that is not worth being held, as `Loader::look`; an attempt reads nothing.
+    fn look<T>(
+        &self,
+        entry: &Entry,
+        is_answer: bool,
+        look: impl FnOnce(&[u8]) -> Result<Option<T>, Undecodable>,
+    ) -> Result<Option<T>, StoreError> {
+        if !self.past.may_read() {
+            return Ok(None);
+        }
+        self.loader.look(&entry.child, is_answer, look).map_err(|error| self.touching(error, &entry.extent))
+    }
+
     /// Time of the nearest point on a side of a time under `entry`. Opens only what holds it; adds nothing up.
     fn nearest(&self, entry: &Entry, side: Side) -> Result<Option<Time>, StoreError> {
         if !side.reaches(entry.extent.first_key, entry.extent.last_key)
@@ -140,9 +167,12 @@ impl Walk<'_> {
                 _ => return Ok(None),
             }
         }
+        if as_it_is && let Some(times) = self.look(entry, false, unpack_times)? {
+            return Ok(side.nearest_of(&times));
+        }
         match self.load(entry)? {
-            Body::Leaf(leaf) if as_it_is => Ok(side.nearest_of(&leaf.columns)),
-            Body::Leaf(leaf) => Ok(side.nearest_of(&self.past_of(entry, &leaf)?.columns)),
+            Body::Leaf(leaf) if as_it_is => Ok(side.nearest_of(&leaf.columns.times)),
+            Body::Leaf(leaf) => Ok(side.nearest_of(&self.past_of(entry, &leaf)?.columns.times)),
             Body::Node(entries) => {
                 let mut nearest = |child| self.nearest(child, side).transpose();
                 let found = match side {
@@ -321,12 +351,12 @@ impl Side {
         }
     }
 
-    fn nearest_of(self, columns: &Columns) -> Option<Time> {
+    fn nearest_of(self, times: &Column) -> Option<Time> {
         let i = match self {
-            Side::Before(t) => columns.at_or_after(t).checked_sub(1)?,
-            Side::From(t) => columns.at_or_after(t),
+            Side::Before(t) => times.at_or_above(t.0).checked_sub(1)?,
+            Side::From(t) => times.at_or_above(t.0),
         };
-        columns.times.get(i).map(Time)
+        times.get(i).map(Time)
     }
 }
 
@@ -354,6 +384,10 @@ impl Visitor for Noting<'_> {
 
     fn stretches(&mut self, many: &Stretches<'_>) -> usize {
         self.visitor.stretches(many)
+    }
+
+    fn needs(&self) -> Needs {
+        self.visitor.needs()
     }
 
     fn point(&mut self, point: &Point) -> ControlFlow<()> {

@@ -50,6 +50,11 @@ impl Left {
         self.loads.load(Ordering::Relaxed)
     }
 
+    /// Whether it is one.
+    pub(super) fn is_attempt(&self) -> bool {
+        self.loads() < u32::MAX
+    }
+
     /// How one more child's content may be asked for.
     pub(super) fn asks(&self) -> Asks {
         match self.loads() {

@@ -1,0 +1,124 @@
+//! A block that is asked for the first time is looked at and not held; asked again it is. The answers are the same.
+
+use super::{HOUR, batch, definition, name, set};
+use milepost::clock::ManualClock;
+use milepost::domain::definition::Kind;
+use milepost::domain::point::Point;
+use milepost::domain::time::{Interval, Time};
+use milepost::engine::batch::Change;
+use milepost::engine::view::SeriesView;
+use milepost::engine::{AsOf, Engine, Settings};
+use milepost::query::ask::{AsOfAsk, Head, Moment, PageAsk, SelectionAsk, TotalAsk};
+use milepost::query::{TotalPlan, total};
+use milepost::store::memory::MemoryStore;
+use proptest::prelude::*;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+
+/// In a store whose blocks are long enough to be packed as those of users are.
+fn open(store: &MemoryStore, cache_bytes_max: usize) -> Engine {
+    let settings = Settings { block_points_max: 700, node_children_max: 3, cache_bytes_max, ..Settings::default() };
+    Engine::open(Arc::new(store.clone()), Arc::new(ManualClock::at(Time(1 << 60))), settings).expect("it opens")
+}
+
+/// One an hour.
+fn points(values: &[i64]) -> Vec<Point> {
+    let point =
+        |(i, value): (usize, &i64)| Point::of_period(Time(i as i64 * HOUR), Time((i as i64 + 1) * HOUR), *value);
+    values.iter().enumerate().map(point).collect()
+}
+
+/// A store that these values were written to, and closed.
+fn filled(runtime: &Runtime, kind: Kind, values: &[i64]) -> MemoryStore {
+    let store = MemoryStore::new();
+    let engine = open(&store, 1 << 20);
+    runtime.block_on(engine.write(batch(Change::Create(Box::new(definition(kind)))))).expect("made");
+    runtime.block_on(engine.write(batch(set(points(values))))).expect("written");
+    runtime.block_on(engine.close()).expect("closed");
+    store
+}
+
+fn series(runtime: &Runtime, engine: &Engine) -> SeriesView {
+    let view = runtime.block_on(engine.view(&name().component(), AsOf::Now)).expect("a view");
+    view.metric(&name()).expect("whole").expect("the metric").series(&[]).expect("a series").remove(0)
+}
+
+fn total_at(runtime: &Runtime, engine: &Engine, hour: i64) -> Option<i128> {
+    let selection = SelectionAsk { metric: name().to_string(), ..SelectionAsk::default() };
+    let head = Head { selection, as_of: AsOfAsk::Now, page: PageAsk { size: 0, pin: Ok(None) } };
+    let ask = TotalAsk { head, at: Some(Moment::Instant { seconds: hour * 3_600, nanos: 0 }) };
+    let plan = runtime.block_on(TotalPlan::of(engine, ask)).expect("no fault");
+    total::run(&plan).expect("a total").rows[0].total
+}
+
+fn values() -> impl Strategy<Value = Vec<i64>> {
+    let value = prop_oneof![Just(0i64..40), Just(-40i64..60), Just(-5i64..6)];
+    value.prop_flat_map(|value| prop::collection::vec(value, 1_000..5_000))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Of series that rise and series that fall, from the first point on and from any other: what is looked at says what all
+    /// points say, whether nothing is ever held or all of it.
+    #[test]
+    fn what_is_looked_at_is_what_is_there(
+        values in values(), questions in prop::collection::vec((0i64..5_100, 0i64..5_100, -50i128..60_000), 40),
+        holds: bool, is_gauge: bool,
+    ) {
+        let runtime = Runtime::new().expect("threads");
+        let kind = if is_gauge { Kind::Gauge } else { Kind::Delta };
+        let store = filled(&runtime, kind, &values);
+        let engine = open(&store, if holds { 1 << 20 } else { 1_000 });
+        let view = series(&runtime, &engine);
+        let sums: Vec<i128> = values
+            .iter()
+            .scan(0, |sum, value| { *sum += i128::from(*value); Some(*sum) })
+            .collect();
+        let before = |hour: i64| (hour as usize).min(sums.len()).checked_sub(1).map_or(0, |last| sums[last]);
+        for (from, to, level) in questions {
+            if !is_gauge {
+                prop_assert_eq!(total_at(&runtime, &engine, to), (to > 0).then(|| before(to)), "the total at {}", to);
+            }
+            for from in [None, Some(from)] {
+                let interval = Interval::new(from.map_or(Time::MIN, |from| Time(from * HOUR)), Time(to * HOUR));
+                let first = from.unwrap_or(0);
+                // What is there after a point.
+                let after = |i: usize| if is_gauge { values[i].into() } else { sums[i] - before(first) };
+                let level = if is_gauge { level % 70 } else { level };
+                let expected = (first as usize..values.len().min(to as usize)).find(|i| after(*i) >= level);
+                let found = view.reach(interval, level).expect("a search");
+                let expected = expected.map(|i| (points(&values)[i], after(i)));
+                prop_assert_eq!(found.map(|found| (found.point, found.after)), expected, "{} from {}", level, first);
+            }
+        }
+    }
+}
+
+/// The first time a block is only looked at, each time anew where long ago by what was read since; the second time shortly
+/// after it is held, and then not read any more.
+#[test]
+fn a_block_is_held_when_it_is_asked_again_a_short_while_after() {
+    let runtime = Runtime::new().expect("threads");
+    let values: Vec<i64> = (0..70_000).map(|i| i * i % 41).collect();
+    let store = filled(&runtime, Kind::Delta, &values);
+    let reads = |engine: &Engine, level: i128| {
+        let before = engine.children_read();
+        series(&runtime, engine).reach(Interval::ALL, level).expect("a search").expect("it is reached");
+        engine.children_read() - before
+    };
+    let levels = || (0..60i128).map(|k| 1 + k * 20_000);
+    let engine = open(&store, 16 << 20);
+    let first: Vec<u64> = levels().map(|level| reads(&engine, level)).collect();
+    assert!(first.iter().all(|reads| *reads >= 1), "{first:?}");
+    let second: Vec<u64> = levels().map(|level| reads(&engine, level)).collect();
+    assert!(second.iter().all(|reads| *reads == 1), "the blocks: {second:?}");
+    let third: Vec<u64> = levels().map(|level| reads(&engine, level)).collect();
+    assert!(third.iter().all(|reads| *reads == 0), "all are held: {third:?}");
+    // Nodes fit, blocks that came so long ago do not.
+    let engine = open(&store, 60_000);
+    for round in 0..4 {
+        let blocks: Vec<u64> = levels().map(|level| reads(&engine, level)).collect();
+        assert!(blocks.iter().all(|reads| *reads >= 1), "round {round}: {blocks:?}");
+    }
+}
