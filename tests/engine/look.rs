@@ -6,10 +6,11 @@ use milepost::domain::definition::Kind;
 use milepost::domain::point::Point;
 use milepost::domain::time::{Interval, Time};
 use milepost::engine::batch::Change;
-use milepost::engine::view::SeriesView;
+use milepost::engine::view::{Attempt, SeriesView};
 use milepost::engine::{AsOf, Engine, Settings};
 use milepost::query::ask::{AsOfAsk, Head, Moment, PageAsk, SelectionAsk, TotalAsk};
 use milepost::query::{TotalPlan, total};
+use milepost::store::StoreError;
 use milepost::store::memory::MemoryStore;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use tokio::runtime::Runtime;
 
 /// In a store whose blocks are long enough to be packed as those of users are.
 fn open(store: &MemoryStore, cache_bytes_max: usize) -> Engine {
-    let settings = Settings { block_points_max: 700, node_children_max: 3, cache_bytes_max, ..Settings::default() };
+    let settings = Settings { block_points_max: 700, node_children_max: 40, cache_bytes_max, ..Settings::default() };
     Engine::open(Arc::new(store.clone()), Arc::new(ManualClock::at(Time(1 << 60))), settings).expect("it opens")
 }
 
@@ -95,30 +96,50 @@ proptest! {
     }
 }
 
-/// The first time a block is only looked at, each time anew where long ago by what was read since; the second time shortly
-/// after it is held, and then not read any more.
+/// The first time a block is only looked at, each time anew where that is long ago by what was read since; the second time
+/// shortly after it is held, and then not read any more.
 #[test]
 fn a_block_is_held_when_it_is_asked_again_a_short_while_after() {
     let runtime = Runtime::new().expect("threads");
-    let values: Vec<i64> = (0..70_000).map(|i| i * i % 41).collect();
+    let values: Vec<i64> = (0..200_000).map(|i| i * i % 41).collect();
     let store = filled(&runtime, Kind::Delta, &values);
     let reads = |engine: &Engine, level: i128| {
         let before = engine.children_read();
         series(&runtime, engine).reach(Interval::ALL, level).expect("a search").expect("it is reached");
         engine.children_read() - before
     };
-    let levels = || (0..60i128).map(|k| 1 + k * 20_000);
+    let levels = || (0..95i128).map(|k| 1 + k * 40_000);
     let engine = open(&store, 16 << 20);
-    let first: Vec<u64> = levels().map(|level| reads(&engine, level)).collect();
-    assert!(first.iter().all(|reads| *reads >= 1), "{first:?}");
-    let second: Vec<u64> = levels().map(|level| reads(&engine, level)).collect();
-    assert!(second.iter().all(|reads| *reads == 1), "the blocks: {second:?}");
-    let third: Vec<u64> = levels().map(|level| reads(&engine, level)).collect();
-    assert!(third.iter().all(|reads| *reads == 0), "all are held: {third:?}");
-    // Nodes fit, blocks that came so long ago do not.
-    let engine = open(&store, 60_000);
-    for round in 0..4 {
-        let blocks: Vec<u64> = levels().map(|level| reads(&engine, level)).collect();
-        assert!(blocks.iter().all(|reads| *reads >= 1), "round {round}: {blocks:?}");
+    let rounds: Vec<Vec<u64>> = (0..3).map(|_| levels().map(|level| reads(&engine, level)).collect()).collect();
+    assert!(rounds[0].iter().all(|reads| *reads >= 1), "nodes and blocks: {:?}", rounds[0]);
+    assert!(rounds[1].iter().all(|reads| *reads == 1), "the blocks: {:?}", rounds[1]);
+    assert!(rounds[2].iter().all(|reads| *reads == 0), "all are held: {:?}", rounds[2]);
+    // From one round to the next more is read than fits.
+    let engine = open(&store, 100_000);
+    for level in levels() {
+        reads(&engine, level);
     }
+    for level in levels() {
+        let at_once = [reads(&engine, level), reads(&engine, level)];
+        assert!(at_once[0] >= 1 && at_once[1] == 1, "looked at again, and only then loaded: {at_once:?}");
+    }
+}
+
+/// Whoever may not read does not look at a block either.
+#[test]
+fn an_attempt_looks_at_no_block() {
+    let runtime = Runtime::new().expect("threads");
+    let store = filled(&runtime, Kind::Delta, &(0..5_000).map(|i| i * i % 41).collect::<Vec<_>>());
+    let engine = open(&store, 16 << 20);
+    let view = runtime.block_on(engine.view(&name().component(), AsOf::Now)).expect("a view");
+    let metric = view.metric(&name()).expect("whole").expect("the metric");
+    let series = metric.series(&[]).expect("a series").remove(0);
+    assert!(series.reach(Interval::ALL, 2).expect("it may read").is_some(), "now its node is in memory");
+    let before = engine.children_read();
+    let crossing = metric.attempt(Attempt::OF_MANY_PATHS, || series.reach(Interval::ALL, 30_000)).expect("it is tried");
+    assert!(matches!(crossing, Err(StoreError::Deferred)), "{crossing:?}");
+    let half_a_block = Interval::new(Time::MIN, Time(1_750 * HOUR));
+    let last = metric.attempt(Attempt::OF_MANY_PATHS, || series.bounds(half_a_block)).expect("it is tried");
+    assert!(matches!(last, Err(StoreError::Deferred)), "{last:?}");
+    assert_eq!(engine.children_read(), before, "nothing was read");
 }
