@@ -180,6 +180,14 @@ mod tests {
             for cut in (0..packed.len()).step_by(packed.len() / 40 + 1) {
                 prop_assert!(unpack_first(&packed[..cut], Time(end), level).is_err(), "cut at {}", cut);
             }
+            // Bytes that nobody wrote, though their checksum fits, end no thread.
+            for place in (0..packed.len()).step_by(packed.len() / 40 + 1) {
+                let mut flipped = packed.clone();
+                flipped[place] ^= 1 << (place % 8);
+                if let Ok(Some(first)) = unpack_first(&flipped, Time(end), level) {
+                    prop_assert!(first.times.ascends() && first.values.len() == first.len());
+                }
+            }
         }
     }
 
