@@ -2,14 +2,13 @@
 
 use super::figure::{Figure, quantile};
 use super::ingest::{loaded, name};
-use super::process::{OnDisk, Server};
+use super::process::Server;
 use super::workload::{Running, Workload, scatter};
 use super::{Bench, calls};
 use milepost::proto::v1::calendar::Unit;
 use milepost::proto::v1::query_service_client::QueryServiceClient;
 use milepost::proto::v1::{self};
 use std::future::Future;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -385,71 +384,4 @@ pub async fn late(bench: &Bench) -> Vec<Figure> {
     figures.push(Figure::of(11, "the same again, of the same blocks", again, "ms"));
     server.stop();
     figures
-}
-
-/// Folds every few MiB, so that a day, written in a minute, has as many folds as months of a real one.
-const DAY_CONFIG: &str = "[engine]\nmemtable_bytes_max = 4194304\nunfolded_bytes_max = 4194304\nsweep_bytes_min = 262144\n\
-                          [store]\nsegment_bytes = 1048576\n";
-
-/// Row 13: steady writing for a day, by count: a push a minute of every series, now and then a correction.
-pub async fn day(bench: &Bench) -> Vec<Figure> {
-    let (series, minutes) = (bench.scale(1_000, 20), bench.scale(1_440, 40));
-    let workload = Arc::new(Workload::made_up(series, minutes, 60));
-    let dir = bench.directory();
-    let (data, log) = (dir.path().join("data"), dir.path().join("log"));
-    let server = Server::configured(&data, DAY_CONFIG, &log);
-    calls::create(&server.connect().await, &name(0), true).await;
-    let mut figures = Vec::new();
-    let quarter = minutes / 4;
-    for q in 0..4 {
-        let source = workload.clone();
-        let batches = (q * quarter..(q + 1) * quarter).map(move |k| {
-            let mut write: Vec<_> = (0..series).map(|s| calls::regular(&name(0), &source, s, k..k + 1)).collect();
-            let (late, minute) = (scatter(k as u64) as usize % series, scatter(k as u64 + 7) as usize);
-            if let Some(i) = minute.checked_rem(k) {
-                write.push(calls::fixed(&name(0), &source, late, &[(i, source.values(late)[i] + 1)]));
-            }
-            calls::write(write)
-        });
-        let began = Instant::now();
-        calls::stream(server.connect().await, batches).await;
-        let seconds = began.elapsed().as_secs_f64();
-        let on_disk = OnDisk::of(&data);
-        let what = |what: &str| format!("steady writing, quarter {}: {what}", q + 1);
-        figures.push(Figure::of(13, &what("a push of 1,000 points"), 1e3 * seconds / quarter as f64, "ms"));
-        figures.push(Figure::of(13, &what("memory"), server.memory().0 as f64 / 1e6, "MB"));
-        let points = (series * (q + 1) * quarter) as f64;
-        figures.push(Figure::of(13, &what("on disk"), on_disk.kept as f64 / points, "B a point"));
-        figures.push(Figure::of(13, &what("fold files"), on_disk.folds as f64 / 1e6, "MB"));
-        if let Some((after, living)) = last_swept(&log) {
-            figures.push(Figure::of(13, &what("live data at the last sweep"), living / 1e6, "MB"));
-            figures.push(Figure::of(13, &what("fold files after it, of live data"), after / living, "x"));
-            figures.push(Figure::of(
-                13,
-                &what("fold files now, of live data then"),
-                on_disk.folds as f64 / living,
-                "x",
-            ));
-        }
-    }
-    server.stop();
-    figures
-}
-
-/// What the last sweep says that the fold files took after it, and what of them lived.
-fn last_swept(log: &Path) -> Option<(f64, f64)> {
-    let log = std::fs::read_to_string(log).expect("it is there");
-    let line = log.lines().rfind(|line| line.contains("fold files were swept"))?;
-    let plain: String = line.chars().filter(|c| c.is_ascii_alphanumeric() || "= _".contains(*c)).collect();
-    let said = |name: &str| -> Option<f64> {
-        // Colours of the terminal are letters in front of the digits' sign, none behind it.
-        let value = plain.split(name).nth(1)?.split('=').nth(1)?;
-        value
-            .trim_start_matches(|c: char| !c.is_ascii_digit())
-            .split(|c: char| !c.is_ascii_digit())
-            .next()?
-            .parse()
-            .ok()
-    };
-    Some((said("after")?, said("living")?))
 }

@@ -6,6 +6,7 @@
 
 mod ask;
 mod calls;
+mod days;
 mod figure;
 mod ingest;
 mod nulls;
@@ -93,7 +94,7 @@ impl Bench {
             9 | 10 => ask::many(self).await,
             11 => ask::late(self).await,
             12 => ingest::million(self).await,
-            13 => ask::day(self).await,
+            13 => days::days(self).await,
             14 => ask::beside_ingest(self).await,
             _ => panic!("row {row} is not measured here: 7 is `cargo bench --bench milepost`, 15 `cargo build`"),
         }
