@@ -193,8 +193,8 @@ impl Committer {
         let mut after = None;
         for ask in asks {
             match ask {
-                Ask::Write(batch, memo, reply) => {
-                    let answer = self.judge(&batch, memo, &mut working, &mut group);
+                Ask::Write(mut batch, memo, reply) => {
+                    let answer = self.judge(&mut batch, memo, &mut working, &mut group);
                     group.taken.push(Taken { reply, answer });
                 }
                 Ask::Remembers(fingerprint, reply) => {
@@ -233,7 +233,7 @@ impl Committer {
     /// Judges a batch against what the group has come to so far.
     fn judge(
         &mut self,
-        batch: &Batch,
+        batch: &mut Batch,
         memo: Option<Memo>,
         working: &mut State,
         group: &mut Group,

@@ -120,6 +120,12 @@ pub struct Around<'a> {
     pub bytes_added: usize,
 }
 
+impl SeriesKey {
+    fn is_of_metric(&self, other: &SeriesKey) -> bool {
+        self.metric_id == other.metric_id && self.metric == other.metric
+    }
+}
+
 impl Effect {
     /// Whether it makes a revision.
     pub fn changes(&self) -> bool {
@@ -141,11 +147,9 @@ impl Effect {
         match &self.deed {
             Deed::Nothing => {}
             Deed::Points(series) => {
-                for deed in series {
-                    match component.skips(&deed.key.metric, deed.key.metric_id) {
-                        true => component.pass_over(deed.key.metric_id, deed.key.id),
-                        false => apply_points(component, deed, around)?,
-                    }
+                // Mostly they are all of one metric, which is looked for once.
+                for of_metric in series.chunk_by(|a, b| a.key.is_of_metric(&b.key)) {
+                    apply_points(component, of_metric, around)?;
                 }
             }
             Deed::Opening(key, _) if component.skips(&key.metric, key.metric_id) => {
@@ -169,12 +173,17 @@ struct Beside<'a> {
     recent_changes: &'a mut Vector<KeyChanged>,
 }
 
-/// A series, to be changed; it is made where it is not there.
-fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnce(Beside<'_>, &mut Series) -> T) -> T {
+/// The metric of a series that is to be changed.
+fn metric_of<'c>(component: &'c mut Component, key: &SeriesKey) -> &'c mut Metric {
     component.next_series = component.next_series.max(key.id + 1);
     let metric =
         component.metrics.get_mut(&key.metric).expect("a deed that is not skipped names a metric that is there");
-    let Metric { versions, periods, series: all, written, recent_changes, .. } = Arc::make_mut(metric);
+    Arc::make_mut(metric)
+}
+
+/// A series, to be changed; it is made where it is not there.
+fn with_series<T>(metric: &mut Metric, key: &SeriesKey, change: impl FnOnce(Beside<'_>, &mut Series) -> T) -> T {
+    let Metric { versions, periods, series: all, written, recent_changes, .. } = metric;
     *written = true;
     let definition = Metric::last_of(versions);
     let beside = Beside { definition, periods: periods.as_deref(), recent_changes };
@@ -193,30 +202,51 @@ fn with_series<T>(component: &mut Component, key: &SeriesKey, change: impl FnOnc
 /// their replay takes many seconds.
 const DEED_BYTES: usize = 256;
 
-fn apply_points(component: &mut Component, deed: &SeriesDeed, around: &mut Around) -> Result<(), StoreError> {
+/// Changes series of one metric.
+fn apply_points(component: &mut Component, deeds: &[SeriesDeed], around: &mut Around) -> Result<(), StoreError> {
+    let (Some(first), Some(last_id)) = (deeds.first(), deeds.iter().map(|deed| deed.key.id).max()) else {
+        return Ok(());
+    };
+    if component.skips(&first.key.metric, first.key.metric_id) {
+        component.pass_over(first.key.metric_id, last_id);
+        return Ok(());
+    }
     let revision = component.revision;
-    with_series(component, &deed.key, |beside, series| {
-        let mut replaced = Vec::new();
-        let mut apply = Apply {
-            kind: beside.definition.kind,
-            periods: beside.periods,
-            revision,
-            settings: around.settings,
-            loader: around.loader,
-            replaced: &mut replaced,
-            replaced_nodes: around.replaced_nodes,
-            bytes_added: 0,
-        };
-        let applied = apply.apply(series.root.as_ref(), &deed.changes);
-        series.root = applied.map_err(|error| {
-            let whose = Whose { definition: beside.definition, labels: &series.labels };
-            let (first, last) = deed.changes.ends();
-            error.touching(|| Touched { series: whose.text(), first, last })
-        })?;
-        around.bytes_added += apply.bytes_added + DEED_BYTES;
-        record_changes(beside, series, replaced, deed, revision);
-        Ok(())
-    })
+    component.next_series = component.next_series.max(last_id + 1);
+    let metric = metric_of(component, &first.key);
+    for deed in deeds {
+        with_series(metric, &deed.key, |beside, series| change_points(beside, series, deed, revision, around))?;
+    }
+    Ok(())
+}
+
+fn change_points(
+    beside: Beside<'_>,
+    series: &mut Series,
+    deed: &SeriesDeed,
+    revision: i64,
+    around: &mut Around,
+) -> Result<(), StoreError> {
+    let mut replaced = Vec::new();
+    let mut apply = Apply {
+        kind: beside.definition.kind,
+        periods: beside.periods,
+        revision,
+        settings: around.settings,
+        loader: around.loader,
+        replaced: &mut replaced,
+        replaced_nodes: around.replaced_nodes,
+        bytes_added: 0,
+    };
+    let applied = apply.apply(series.root.as_ref(), &deed.changes);
+    series.root = applied.map_err(|error| {
+        let whose = Whose { definition: beside.definition, labels: &series.labels };
+        let (first, last) = deed.changes.ends();
+        error.touching(|| Touched { series: whose.text(), first, last })
+    })?;
+    around.bytes_added += apply.bytes_added + DEED_BYTES;
+    record_changes(beside, series, replaced, deed, revision);
+    Ok(())
 }
 
 /// What the change replaced is put into the series' past, and is what `ListChanges` tells of it.
@@ -267,7 +297,7 @@ pub fn apply_lost(
             }
         };
         if !component.skips(&key.metric, key.metric_id) {
-            with_series(component, &key, |_, series| series.aside_mut().lost.push(lost));
+            with_series(metric_of(component, &key), &key, |_, series| series.aside_mut().lost.push(lost));
             keys.push(key);
         }
     }
@@ -276,7 +306,7 @@ pub fn apply_lost(
 
 fn apply_opening(component: &mut Component, key: &SeriesKey, opening: &Option<Opening>) {
     let revision = component.revision;
-    with_series(component, key, |beside, series| {
+    with_series(metric_of(component, key), key, |beside, series| {
         let what = KeyChange::Opening(series.opening().cloned(), opening.clone());
         series.aside_mut().openings.push((revision, opening.clone()));
         beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
@@ -295,6 +325,10 @@ const ADDED: u8 = 2;
 const FORMAT: u8 = points::FORMAT_COLUMNS;
 /// How a list says that its format follows: no metric's name is so short.
 const LIST_MARK: u8 = 0;
+
+/// What a series mostly takes in a record's list, and one point of it in the body: room that is made at once.
+const LISTED_BYTES: usize = 64;
+const CHANGED_BYTES: usize = 32;
 
 /// What a record's list says that it touches.
 #[derive(Clone, PartialEq, Debug)]
@@ -328,6 +362,8 @@ pub fn write_effect(effect: &Effect) -> (Vec<u8>, Vec<u8>) {
             out.byte(1);
             out.unsigned(series.len() as u64);
             list.unsigned(series.len() as u64);
+            list.0.reserve(LISTED_BYTES * series.len());
+            out.0.reserve(CHANGED_BYTES * series.len());
             for deed in series {
                 let end = deed.changes.latest_end();
                 list.byte(if end.is_some() { 1 } else { 4 });

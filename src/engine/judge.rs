@@ -37,10 +37,11 @@ struct Finding {
     checks: Vec<result::Check>,
 }
 
-/// Judges a batch. `record_time` is what its revision will be recorded at.
+/// Judges a batch, out of which points are taken that nothing is wrong with. `record_time` is what its revision will be
+/// recorded at.
 pub fn judge(
     component: &Component,
-    batch: &Batch,
+    batch: &mut Batch,
     memo: Option<Memo>,
     record_time: Time,
     around: &mut Around,
@@ -51,7 +52,7 @@ pub fn judge(
         let named = super::dedup::metrics_of(&batch.change).into_iter().filter(|name| !clears(name));
         named.into_iter().try_for_each(|name| component.check_metric(name, None))?;
     }
-    let found = match &batch.change {
+    let found = match &mut batch.change {
         Change::Points { mode, series } => points::judge(component, *mode, series, around)?,
         Change::Retract { metric, filters, what } => retract::judge(component, metric, filters, what, around)?,
         Change::Opening { metric, labels, opening } => {

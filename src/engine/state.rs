@@ -78,8 +78,8 @@ pub struct Series {
     pub labels: Labels,
     /// Its points.
     pub root: Option<Entry>,
-    /// What else there is of it; None: nothing.
-    aside: Option<Box<Aside>>,
+    /// What else there is of it, shared with what the series was: a push leaves it as it is. None: nothing.
+    aside: Option<Arc<Aside>>,
 }
 
 /// What most series have nothing of: so each of a million takes 256 bytes here, where it took 384.
@@ -357,7 +357,7 @@ impl Series {
     pub fn new(id: u64, labels: Labels, root: Option<Entry>, aside: Aside) -> Series {
         let Aside { openings, history, lost } = &aside;
         let is_nothing = openings.is_empty() && history.is_empty() && !history.anew && lost.is_empty();
-        Series { id, labels, root, aside: (!is_nothing).then(|| Box::new(aside)) }
+        Series { id, labels, root, aside: (!is_nothing).then(|| Arc::new(aside)) }
     }
 
     fn aside(&self) -> &Aside {
@@ -366,7 +366,7 @@ impl Series {
 
     /// To be changed: it is made where there is none.
     pub fn aside_mut(&mut self) -> &mut Aside {
-        self.aside.get_or_insert_default()
+        Arc::make_mut(self.aside.get_or_insert_default())
     }
 
     /// Its opening balances, each from a revision on.

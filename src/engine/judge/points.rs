@@ -3,6 +3,7 @@
 use super::Finding;
 use super::result::{Check, Rule};
 use crate::domain::definition::Kind;
+use crate::domain::name::MetricName;
 use crate::domain::point::Point;
 use crate::domain::time::{Interval, Time};
 use crate::engine::batch::{Fault, FaultKind, Mode, Refused, SeriesWrite};
@@ -19,19 +20,25 @@ use std::sync::Arc;
 pub(super) fn judge(
     component: &Component,
     mode: Mode,
-    writes: &[SeriesWrite],
+    writes: &mut [SeriesWrite],
     around: &mut Around,
 ) -> Result<Finding, Refused> {
     let mut found = Finding { added: mode == Mode::Add, ..Finding::default() };
     let mut deeds = Vec::with_capacity(writes.len());
     let mut next_series = component.next_series;
-    for (place, write) in writes.iter().enumerate() {
+    let mut last: Option<(MetricName, &Arc<Metric>)> = None;
+    for (place, write) in writes.iter_mut().enumerate() {
         found.counts[0] += write.points.len() as u64;
-        let Some(metric) = component.metrics.get(&write.metric) else {
+        // Mostly they are all of one metric, which is looked for once.
+        if last.as_ref().is_none_or(|(name, _)| *name != write.metric) {
+            last = component.metrics.get_key_value(&write.metric).map(|(name, metric)| (name.clone(), metric));
+        }
+        let Some((_, metric)) = &last else {
             let what = FaultKind::MetricNotFound(write.metric.clone());
             found.faults.push(Fault { at: write.origin.of(0), labels: None, what });
             continue;
         };
+        let kind = metric.definition().kind;
         let series = metric.series.get(&write.labels);
         let id = series.map_or_else(
             || {
@@ -40,21 +47,28 @@ pub(super) fn judge(
             },
             |s| s.id,
         );
-        let key = SeriesKey { metric: write.metric.clone(), metric_id: metric.id, id, labels: write.labels.clone() };
         let all_are_new = is_after(series, write.points.time(0)) && series.is_none_or(|s| s.lost().is_empty());
-        let changes = if all_are_new {
-            write.points.clone()
+        // Whether they are to be looked at once they are in, and then whether they are appended.
+        let doubt = |changes: &Columns| {
+            let appended = is_after(series, changes.time(0));
+            (kind != Kind::Gauge && !(appended && suits(kind, series, changes))).then_some(appended)
+        };
+        let (changes, doubt) = if all_are_new {
+            let doubt = doubt(&write.points);
+            (if doubt.is_some() { write.points.clone() } else { std::mem::take(&mut write.points) }, doubt)
         } else {
             let times: Vec<Time> = write.points.times.iter().map(Time).collect();
             let there = rows_of(metric, series, &times, around.loader)?;
-            changes(there, mode, write, &mut found.counts, &mut found.faults)
+            let changes = changes(there, mode, write, &mut found.counts, &mut found.faults);
+            let doubt = if changes.is_empty() { None } else { doubt(&changes) };
+            (changes, doubt)
         };
         if !changes.is_empty() {
-            let kind = metric.definition().kind;
-            let appended = is_after(series, changes.time(0));
-            if kind != Kind::Gauge && !(appended && suits(kind, series, &changes)) {
+            if let Some(appended) = doubt {
                 found.checks.push(Check::Keys { deed: deeds.len(), write: Some(place), appended });
             }
+            let (metric_id, name) = (metric.id, write.metric.clone());
+            let key = SeriesKey { metric: name, metric_id, id, labels: write.labels.clone() };
             deeds.push(SeriesDeed { key, changes: Changes::Set(changes) });
         }
     }

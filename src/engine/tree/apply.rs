@@ -312,7 +312,8 @@ impl Apply<'_> {
     ) -> Vec<Entry> {
         let room = self.settings.block_points_max.saturating_sub(before.count()).min(changes.len());
         let (here, after) = changes.split_at(room);
-        let mut entries = Vec::new();
+        // Mostly one: a list that grows has room for four at once, a KB.
+        let mut entries = Vec::with_capacity(1);
         if let Some(more) = summed(self.kind, points, here.from..here.to, self.periods) {
             let total = self.then(sum, &more);
             let piece = self.settings.block_points_max / PIECES_A_BLOCK;

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// A piece of so small a part of a block is not copied for points that follow, which begin a piece of their own: with
-/// blocks of 5,120 points a push of one copies fewer than 160. Each piece takes some 270 bytes beside its points.
-pub const PIECES_A_BLOCK: usize = 32;
+/// blocks of 5,120 points a push of one copies fewer than 80. Each piece takes some 270 bytes beside its points.
+pub const PIECES_A_BLOCK: usize = 64;
 
 /// Points that follow others.
 #[derive(Debug)]

@@ -21,8 +21,12 @@ pub trait FromWire: Message + Default + 'static {
     /// Takes the bytes of a field, if it is one that is known here; whether it is.
     fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError>;
 
+    /// Makes room for what of these bytes there may be very many of.
+    fn make_room(&mut self, _bytes: &[u8]) {}
+
     /// Adds a message's fields to what is there, as `Message::merge` does.
     fn merge_from(&mut self, mut bytes: &[u8]) -> Result<(), DecodeError> {
+        self.make_room(bytes);
         while !bytes.is_empty() {
             let (tag, wire_type) = decode_key(&mut bytes)?;
             let field = bytes;
@@ -63,6 +67,19 @@ impl FromWire for WritePointsRequest {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// For series: a list of a thousand that grows as they come is copied as often as it is long.
+    fn make_room(&mut self, mut bytes: &[u8]) {
+        let mut count = 0;
+        while let Ok((tag, WireType::LengthDelimited)) = decode_key(&mut bytes)
+            && let Ok(length) = decode_varint(&mut bytes)
+            && let Some(rest) = usize::try_from(length).ok().and_then(|length| bytes.get(length..))
+        {
+            count += usize::from(tag == 2);
+            bytes = rest;
+        }
+        self.series.reserve_exact(count);
     }
 }
 
