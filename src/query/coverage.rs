@@ -146,12 +146,11 @@ impl Visitor for Walk<'_> {
     }
 }
 
-/// Coverage of a group.
+/// Coverage of a group, but for its first and its last point.
 pub(super) fn of(group: &Group, frame: &Frame<'_>) -> Result<Coverage, StoreError> {
     let kind = group.kind;
     let mut coverage = Coverage { never_reported: true, ..Coverage::default() };
     let mut gaps = Gaps::default();
-    let counted = Ledger::counted(kind, frame.edges.interval());
     for ledger in &group.ledgers {
         let never = match ledger.first() {
             Ok(first) => first.is_none(),
@@ -164,10 +163,6 @@ pub(super) fn of(group: &Group, frame: &Frame<'_>) -> Result<Coverage, StoreErro
         }
         coverage.never_reported = false;
         coverage.overdue |= frame.is_overdue_now(kind, ledger)?;
-        if let Some((first, last)) = ledger.series().bounds(counted)? {
-            coverage.first_point_time = Some(coverage.first_point_time.map_or(first, |earlier| earlier.min(first)));
-            coverage.last_point_time = coverage.last_point_time.max(Some(last));
-        }
         let mut own = Vec::new();
         let (Some(expected), Some(periods)) = (frame.missing(ledger, kind, &mut own)?, frame.periods) else { continue };
         let missing: u64 = own.iter().map(|gap| periods.count_starts(*gap)).sum();

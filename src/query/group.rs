@@ -1,9 +1,9 @@
 //! The series that one row sums, and the facts about them.
 
-use super::answer::{GroupFacts, GroupKey, NamedOpening, Openings};
+use super::answer::{Coverage, Edges, GroupFacts, GroupKey, NamedOpening, Openings};
 use super::coverage::{self, Frame};
 use super::fault::{Fault, QueryError, Reason};
-use super::ledger::{Flow, Ledger};
+use super::ledger::{Before, Flow, Ledger};
 use crate::domain::definition::Kind;
 use crate::domain::limit::OPENINGS_MAX;
 use crate::domain::point::Labels;
@@ -42,20 +42,21 @@ impl Group {
 
     /// The total at `at` (None: of everything).
     pub(super) fn total(&self, at: Option<Time>) -> Result<Option<i128>, StoreError> {
-        Ok(self.until(at)?.0)
+        Ok(self.before(at)?.total)
     }
 
-    /// The total at `at` (None: of everything), and the latest end of a point that counts in it.
-    pub(super) fn until(&self, at: Option<Time>) -> Result<(Option<i128>, Option<Time>), StoreError> {
-        let (mut total, mut latest_end) = (None, None);
+    /// What there was before `at` (None: ever).
+    pub(super) fn before(&self, at: Option<Time>) -> Result<Before, StoreError> {
+        let mut all = Before::default();
         for ledger in &self.ledgers {
-            let (more, end) = ledger.until(at)?;
-            if let Some(more) = more {
-                total = Some(total.unwrap_or(0) + more);
+            let Before { total, bounds, latest_end } = ledger.before(at)?;
+            if let Some(more) = total {
+                all.total = Some(all.total.unwrap_or(0) + more);
             }
-            latest_end = latest_end.max(end);
+            all.bounds = around(all.bounds, bounds);
+            all.latest_end = all.latest_end.max(latest_end);
         }
-        Ok((total, latest_end))
+        Ok(all)
     }
 
     /// What happened in `[start, end)`, openings left out.
@@ -66,6 +67,7 @@ impl Group {
             all.sum += flow.sum;
             all.steps += flow.steps;
             all.points += flow.points;
+            all.last_time = all.last_time.max(flow.last_time);
             all.latest_end = all.latest_end.max(flow.latest_end);
         }
         Ok(all)
@@ -91,12 +93,24 @@ impl Group {
         Ok(last)
     }
 
-    /// What is to be known of the group over an interval.
-    pub(super) fn facts(&self, frame: &Frame<'_>) -> Result<GroupFacts, StoreError> {
+    /// Times of the first and the last point that count between these edges; None: there is none.
+    pub(super) fn bounds(&self, edges: Edges) -> Result<Option<(Time, Time)>, StoreError> {
+        let counted = Ledger::counted(self.kind, edges.interval());
+        let mut bounds = None;
+        for ledger in &self.ledgers {
+            bounds = around(bounds, ledger.series().bounds(counted)?);
+        }
+        Ok(bounds)
+    }
+
+    /// What is to be known of the group over an interval, in which its first and its last point are these.
+    pub(super) fn facts(&self, frame: &Frame<'_>, bounds: Option<(Time, Time)>) -> Result<GroupFacts, StoreError> {
+        let coverage = coverage::of(self, frame)?;
+        let (first_point_time, last_point_time) = bounds.unzip();
         Ok(GroupFacts {
             group: self.key.clone(),
             series_count: self.ledgers.len() as u64,
-            coverage: coverage::of(self, frame)?,
+            coverage: Coverage { first_point_time, last_point_time, ..coverage },
             openings: self.openings(frame.edges.end)?,
             next: None,
         })
@@ -117,6 +131,14 @@ impl Group {
             }
         }
         Ok(openings)
+    }
+}
+
+/// From the earlier first to the later last of two.
+fn around(one: Option<(Time, Time)>, other: Option<(Time, Time)>) -> Option<(Time, Time)> {
+    match (one, other) {
+        (Some((first, last)), Some((other_first, other_last))) => Some((first.min(other_first), last.max(other_last))),
+        (one, other) => one.or(other),
     }
 }
 

@@ -48,7 +48,20 @@ pub(super) struct Flow {
     pub(super) steps: u64,
     /// Points, with or without a step.
     pub(super) points: u64,
+    /// The time of the last point; None: there is none.
+    pub(super) last_time: Option<Time>,
     /// The latest end of a point; None: there is none.
+    pub(super) latest_end: Option<Time>,
+}
+
+/// What there was before an instant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Before {
+    /// The total; None: nothing was counted.
+    pub(super) total: Option<i128>,
+    /// Times of the first and the last point that counts in it; None: there is none.
+    pub(super) bounds: Option<(Time, Time)>,
+    /// The latest end of a point that counts in it.
     pub(super) latest_end: Option<Time>,
 }
 
@@ -164,8 +177,8 @@ impl Ledger {
             return Ok(flow);
         }
         let Some(found) = self.series.span(Ledger::counted(self.kind, window))? else { return Ok(Flow::default()) };
-        let latest_end = Some(found.last_end);
-        let flow = Flow { sum: found.sum, steps: found.count, points: found.count, latest_end };
+        let (last_time, latest_end) = (Some(found.last_time), Some(found.last_end));
+        let flow = Flow { sum: found.sum, steps: found.count, points: found.count, last_time, latest_end };
         if self.kind != Kind::Cumulative {
             return Ok(flow);
         }
@@ -175,15 +188,18 @@ impl Ledger {
         })
     }
 
-    /// The total at `at` (None: of everything), None until something was counted; and the latest end of a point that
-    /// counts in it. O(log n).
-    pub(super) fn until(&self, at: Option<Time>) -> Result<(Option<i128>, Option<Time>), StoreError> {
-        let flow = self.flow(Interval::new(Time::MIN, at.unwrap_or(Time::MAX)))?;
+    /// What there was before `at` (None: ever). O(log n).
+    pub(super) fn before(&self, at: Option<Time>) -> Result<Before, StoreError> {
+        let Flow { sum, steps, last_time, latest_end, .. } =
+            self.flow(Interval::new(Time::MIN, at.unwrap_or(Time::MAX)))?;
+        let bounds = match (last_time, self.first()) {
+            (Some(last), first) => first?.map(|first| (first.first_time, last)),
+            (None, _) => None,
+        };
         let opening = self.opening()?.filter(|(time, _)| at.is_none_or(|at| *time <= at));
-        if opening.is_none() && flow.steps == 0 {
-            return Ok((None, flow.latest_end));
-        }
-        Ok((Some(opening.map_or(0, |(_, value)| i128::from(value)) + flow.sum), flow.latest_end))
+        let is_counted = opening.is_some() || steps > 0;
+        let total = is_counted.then(|| opening.map_or(0, |(_, value)| i128::from(value)) + sum);
+        Ok(Before { total, bounds, latest_end })
     }
 
     /// Everything that points at these times do to a total, in order of time.
@@ -220,20 +236,20 @@ impl Ledger {
 /// what coverage no longer adds up: a total of 200 series in a quarter of the time.)
 impl Visitor for Flow {
     fn stretch(&mut self, aggregate: &Aggregate) -> bool {
-        self.add(aggregate.sum, aggregate.count, aggregate.last_end);
+        self.add(aggregate.sum, aggregate.count, aggregate.last_time, aggregate.last_end);
         true
     }
 
     fn stretches(&mut self, many: &Stretches<'_>) -> usize {
         let (sum, points) = many.first(many.count());
-        if let Some(end) = many.last_end(many.count()) {
-            self.add(sum, points, end);
+        if let Some(last) = many.last(many.count()) {
+            self.add(sum, points, last.last_time, last.last_end);
         }
         many.count()
     }
 
     fn point(&mut self, point: &Point) -> ControlFlow<()> {
-        self.add(point.value.into(), 1, point.end);
+        self.add(point.value.into(), 1, point.time, point.end);
         ControlFlow::Continue(())
     }
 
@@ -249,16 +265,19 @@ impl Visitor for Flow {
         let Some(sums) = leaf.sums(Kind::Delta).filter(|_| !range.is_empty()) else {
             return leaf.columns.points(range).try_for_each(|point| self.point(&point));
         };
-        self.add(sums.sum(&leaf.columns, range.clone()).into(), range.len() as u64, leaf.columns.end(range.end - 1));
+        let (sum, last) = (sums.sum(&leaf.columns, range.clone()), range.end - 1);
+        self.add(sum.into(), range.len() as u64, leaf.columns.time(last), leaf.columns.end(last));
         ControlFlow::Continue(())
     }
 }
 
 impl Flow {
-    fn add(&mut self, sum: i128, points: u64, latest_end: Time) {
+    /// Takes in points that are later than all before.
+    fn add(&mut self, sum: i128, points: u64, last_time: Time, latest_end: Time) {
         self.sum += sum;
         self.steps += points;
         self.points += points;
+        self.last_time = Some(last_time);
         self.latest_end = self.latest_end.max(Some(latest_end));
     }
 }

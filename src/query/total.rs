@@ -4,12 +4,12 @@ use super::answer::{Edges, Mark, Page, TotalRow};
 use super::coverage::{self, Frame};
 use super::fault::QueryError;
 use super::group::{Group, facts_bytes, key_bytes};
+use super::ledger::Before;
 use super::page::Position;
 use super::plan::TotalPlan;
 use super::range::figure_bytes;
 use crate::domain::definition::Kind;
 use crate::domain::time::Time;
-use crate::store::StoreError;
 
 /// Answers a page of the plan.
 pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
@@ -32,8 +32,10 @@ pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
             page.next = next;
             break;
         }
-        let facts = group.facts(&frame)?;
-        let row = row(group, plan.at)?;
+        // Where the first and the last point are was seen on the way to the total: no second descent looks for them.
+        let before = group.before(plan.at)?;
+        let facts = group.facts(&frame, before.bounds)?;
+        let row = row(group, plan.at, &before);
         let names = &page.answer.group_by;
         let bytes = facts_bytes(names, &scene.definition().label_names, &facts)
             + key_bytes(names, &group.key)
@@ -49,9 +51,8 @@ pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
     Ok(page)
 }
 
-fn row(group: &Group, at: Option<Time>) -> Result<TotalRow, StoreError> {
-    let (total, latest_end) = group.until(at)?;
-    let mid_period = group.kind == Kind::Delta && at.is_some_and(|at| latest_end.is_some_and(|end| end > at));
+fn row(group: &Group, at: Option<Time>, before: &Before) -> TotalRow {
+    let mid_period = group.kind == Kind::Delta && at.is_some_and(|at| before.latest_end.is_some_and(|end| end > at));
     let marks = if mid_period { vec![Mark::MidPeriod] } else { Vec::new() };
-    Ok(TotalRow { group: group.key.clone(), total, marks })
+    TotalRow { group: group.key.clone(), total: before.total, marks }
 }

@@ -3,6 +3,7 @@
 
 use super::child::Child;
 use super::{Entry, Gathered, gather};
+use crate::domain::aggregate::Aggregate;
 use crate::domain::definition::Kind;
 use crate::domain::time::{Interval, Time};
 use std::ops::Range;
@@ -168,10 +169,11 @@ impl Stretches<'_> {
         (to.sum - from.sum, to.count - from.count)
     }
 
-    /// The latest end of a point of the first so many of them.
-    pub fn last_end(&self, stretches: usize) -> Option<Time> {
+    /// What the last of the first so many of them comes to that has a point: its last point is the last of theirs, and ends
+    /// last.
+    pub fn last(&self, stretches: usize) -> Option<&Aggregate> {
         let first = &self.others.entries[self.range.start..][..stretches];
-        first.iter().rev().find_map(|entry| entry.sum.map(|sum| sum.last_end))
+        first.iter().rev().find_map(|entry| entry.sum.as_ref())
     }
 
     /// How many of them may be passed before what they come to reaches `level`, as far as values never fall.
@@ -238,7 +240,7 @@ mod tests {
             let sums = || whole[..first].iter().filter_map(|e| e.sum);
             let expected = sums().fold((0, 0), |(sum, count), part| (sum + part.sum, count + part.count));
             prop_assert_eq!(many.first(first), expected);
-            prop_assert_eq!(many.last_end(first), sums().next_back().map(|sum| sum.last_end));
+            prop_assert_eq!(many.last(first).copied(), sums().next_back());
             let passed = many.below(level);
             let never_fell = others.iter().filter_map(|e| e.sum).all(|sum| sum.min >= 0);
             let reached = (1..=whole.len()).find(|i| many.first(*i).0 >= level).map_or(whole.len(), |i| i - 1);
