@@ -138,12 +138,10 @@ impl Effect {
             return Ok(());
         }
         component.revision += 1;
-        component.batches.push_back(BatchFacts {
-            record_time,
-            who: self.who.clone(),
-            reason: self.reason.clone(),
-            added: self.added,
-        });
+        let last = component.batches.last();
+        let who = kept(&self.who, last.map(|last| &last.who));
+        let reason = kept(&self.reason, last.map(|last| &last.reason));
+        component.batches.push_back(BatchFacts { record_time, who, reason, added: self.added });
         match &self.deed {
             Deed::Nothing => {}
             Deed::Points(series) => {
@@ -164,6 +162,11 @@ impl Effect {
         }
         Ok(())
     }
+}
+
+/// A text; mostly it is that of the batch before, and one piece of memory for all of them.
+fn kept(text: &Arc<str>, before: Option<&Arc<str>>) -> Arc<str> {
+    before.filter(|before| *before == text).unwrap_or(text).clone()
 }
 
 /// What lies around a series that is changed.

@@ -86,11 +86,32 @@ impl FromWire for WritePointsRequest {
 impl FromWire for SeriesPoints {
     fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
         match tag {
+            1 => {
+                let Ok(metric) = str::from_utf8(bytes) else { return Ok(false) };
+                metric.clone_into(&mut self.metric);
+            }
+            2 => {
+                let Some((name, value)) = label(bytes) else { return Ok(false) };
+                self.labels.insert(name.to_owned(), value.to_owned());
+            }
             4 => self.columns.get_or_insert_default().merge_from(bytes)?,
             _ => return Ok(false),
         }
         Ok(true)
     }
+}
+
+/// A label's name and value; None where its entry holds anything else, or what is wrong.
+fn label(mut bytes: &[u8]) -> Option<(&str, &str)> {
+    let mut texts = [""; 2];
+    while !bytes.is_empty() {
+        let (tag @ 1..=2, WireType::LengthDelimited) = decode_key(&mut bytes).ok()? else { return None };
+        let length = usize::try_from(decode_varint(&mut bytes).ok()?).ok()?;
+        let (text, rest) = bytes.split_at_checked(length)?;
+        texts[tag as usize - 1] = str::from_utf8(text).ok()?;
+        bytes = rest;
+    }
+    Some(texts.into())
 }
 
 impl FromWire for Columns {
@@ -223,6 +244,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use prost::encoding::{encode_key, encode_varint};
+    use std::ops::Range;
 
     fn decoded(bytes: &[u8]) -> Option<StreamPointsRequest> {
         let mut message = StreamPointsRequest::default();
@@ -291,8 +313,41 @@ mod tests {
         bytes
     }
 
+    /// A field as nobody writes it, or as everybody does: any number, any form, any content.
+    fn field(tags: Range<u32>, content: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+        let form = prop_oneof![9 => Just(WireType::LengthDelimited), 1 => Just(WireType::Varint)];
+        (tags, form, content).prop_map(|(tag, form, content)| {
+            let mut field = Vec::new();
+            encode_key(tag, form, &mut field);
+            encode_varint(content.len() as u64, &mut field);
+            if form == WireType::LengthDelimited {
+                field.extend(content);
+            }
+            field
+        })
+    }
+
+    /// Few texts, so that they come again, and one that is none.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![9 => "[ab]{0,2}".prop_map(String::into_bytes), 1 => Just(vec![0xff])]
+    }
+
+    fn fields_of_a_series() -> impl Strategy<Value = Vec<u8>> {
+        let label = proptest::collection::vec(field(1..4, text()), 0..4).prop_map(|fields| fields.concat());
+        let any = prop_oneof![field(1..2, text()), field(2..3, label), field(1..5, text())];
+        proptest::collection::vec(any, 0..6).prop_map(|fields| fields.concat())
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        /// Metric and labels given twice, in part, with something else between, or wrong: what `prost` makes of it.
+        #[test]
+        fn a_series_is_what_prost_reads(bytes in fields_of_a_series()) {
+            let mut series = SeriesPoints::default();
+            let read = series.merge_from(&bytes).is_ok().then_some(series);
+            prop_assert_eq!(read, SeriesPoints::decode(&bytes[..]).ok());
+        }
 
         /// A message, several one behind the other, or one with bytes left out, put in or changed: what `prost` makes of it.
         #[test]
@@ -309,6 +364,15 @@ mod tests {
             }
             prop_assert_eq!(decoded(&bytes), StreamPointsRequest::decode(&bytes[..]).ok());
             prop_assert!(how > 0 || decoded(&bytes).is_some());
+        }
+
+        /// As long a list as it becomes: a few bytes of a hostile batch make no room for millions.
+        #[test]
+        fn room_is_made_for_the_series_there_are(series in proptest::collection::vec(series(), 0..9)) {
+            let bytes = WritePointsRequest { series, ..Default::default() }.encode_to_vec();
+            let mut read = WritePointsRequest::default();
+            prop_assert!(read.merge_from(&bytes).is_ok());
+            prop_assert_eq!(read.series.capacity(), read.series.len());
         }
 
         #[test]
