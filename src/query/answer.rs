@@ -78,6 +78,14 @@ pub struct GroupFacts {
     pub next: Option<Next>,
 }
 
+impl GroupFacts {
+    /// With the times of the first and the last point that there are; None: there is none.
+    pub(super) fn between(mut self, bounds: Option<(Time, Time)>) -> GroupFacts {
+        (self.coverage.first_point_time, self.coverage.last_point_time) = bounds.unzip();
+        self
+    }
+}
+
 /// The metric's periods that were expected, and those present.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[allow(missing_docs)]

@@ -1,6 +1,6 @@
 //! The series that one row sums, and the facts about them.
 
-use super::answer::{Coverage, Edges, GroupFacts, GroupKey, NamedOpening, Openings};
+use super::answer::{Edges, GroupFacts, GroupKey, NamedOpening, Openings};
 use super::coverage::{self, Frame};
 use super::fault::{Fault, QueryError, Reason};
 use super::ledger::{Before, Flow, Ledger};
@@ -103,14 +103,12 @@ impl Group {
         Ok(bounds)
     }
 
-    /// What is to be known of the group over an interval, in which its first and its last point are these.
-    pub(super) fn facts(&self, frame: &Frame<'_>, bounds: Option<(Time, Time)>) -> Result<GroupFacts, StoreError> {
-        let coverage = coverage::of(self, frame)?;
-        let (first_point_time, last_point_time) = bounds.unzip();
+    /// What is to be known of the group over an interval, but for its first and its last point.
+    pub(super) fn facts(&self, frame: &Frame<'_>) -> Result<GroupFacts, StoreError> {
         Ok(GroupFacts {
             group: self.key.clone(),
             series_count: self.ledgers.len() as u64,
-            coverage: Coverage { first_point_time, last_point_time, ..coverage },
+            coverage: coverage::of(self, frame)?,
             openings: self.openings(frame.edges.end)?,
             next: None,
         })

@@ -137,7 +137,7 @@ impl Filler<'_> {
     }
 
     fn facts(&self, group: &Group) -> Result<GroupFacts, QueryError> {
-        Ok(GroupFacts { next: self.next(group)?, ..group.facts(&self.frame, group.bounds(self.frame.edges)?)? })
+        Ok(GroupFacts { next: self.next(group)?, ..group.facts(&self.frame)?.between(group.bounds(self.frame.edges)?) })
     }
 
     /// The lowest rung never reached.

@@ -74,7 +74,7 @@ impl Range<'_> {
         let windows = self.plan.scene.windows(windows_max, |most| self.windows.list(from, most))?;
         let rows = if windows.is_empty() { Vec::new() } else { self.rows(group, &windows)? };
         if from.is_none() {
-            let facts = group.facts(&self.frame, group.bounds(self.frame.edges)?)?;
+            let facts = group.facts(&self.frame)?.between(group.bounds(self.frame.edges)?);
             let bytes = facts_bytes(&names, &self.plan.scene.definition().label_names, &facts);
             // Facts stand on the page of the group's first row; without rows, where there is room.
             if !self.room.fits(usize::from(!rows.is_empty()), bytes + rows.first().map_or(0, bytes_of)) {

@@ -32,9 +32,11 @@ pub fn run(plan: &TotalPlan) -> Result<Page<TotalRow>, QueryError> {
             page.next = next;
             break;
         }
-        // Where the first and the last point are was seen on the way to the total: no second descent looks for them.
+        // Where the first and the last point are is seen on the way to the total: no second descent looks for them. Facts
+        // first: they load the block that they look into, so that the total finds it in memory.
+        let facts = group.facts(&frame)?;
         let before = group.before(plan.at)?;
-        let facts = group.facts(&frame, before.bounds)?;
+        let facts = facts.between(before.bounds);
         let row = row(group, plan.at, &before);
         let names = &page.answer.group_by;
         let bytes = facts_bytes(names, &scene.definition().label_names, &facts)

@@ -2,7 +2,7 @@
 
 use super::{HOUR, batch, definition, name, set};
 use milepost::clock::ManualClock;
-use milepost::domain::definition::Kind;
+use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::point::Point;
 use milepost::domain::time::{Interval, Time};
 use milepost::engine::batch::Change;
@@ -31,9 +31,13 @@ fn points(values: &[i64]) -> Vec<Point> {
 
 /// A store that these values were written to, and closed.
 fn filled(runtime: &Runtime, kind: Kind, values: &[i64]) -> MemoryStore {
+    filled_of(runtime, definition(kind), values)
+}
+
+fn filled_of(runtime: &Runtime, definition: Definition, values: &[i64]) -> MemoryStore {
     let store = MemoryStore::new();
     let engine = open(&store, 1 << 20);
-    runtime.block_on(engine.write(batch(Change::Create(Box::new(definition(kind)))))).expect("made");
+    runtime.block_on(engine.write(batch(Change::Create(Box::new(definition))))).expect("made");
     runtime.block_on(engine.write(batch(set(points(values))))).expect("written");
     runtime.block_on(engine.close()).expect("closed");
     store
@@ -122,6 +126,29 @@ fn a_block_is_held_when_it_is_asked_again_a_short_while_after() {
     for level in levels() {
         let at_once = [reads(&engine, level), reads(&engine, level)];
         assert!(at_once[0] >= 1 && at_once[1] == 1, "looked at again, and only then loaded: {at_once:?}");
+    }
+}
+
+/// The total, the times of the first and the last point before it, and whether one is missing: all from one read.
+#[test]
+fn a_total_reads_a_block_once() {
+    let runtime = Runtime::new().expect("threads");
+    let values: Vec<i64> = (0..30_000).map(|i| i * i % 41).collect();
+    let regular = definition(Kind::Delta);
+    for definition in [Definition { period: None, ..regular.clone() }, regular] {
+        let store = filled_of(&runtime, definition, &values);
+        let engine = open(&store, 16 << 20);
+        // Between two blocks the nodes say it all; from then on they are in memory.
+        for block in 1..=values.len() as i64 / 700 {
+            total_at(&runtime, &engine, block * 700);
+        }
+        for block in 0..values.len() as i64 / 700 {
+            let hour = block * 700 + 350;
+            let before = engine.children_read();
+            let total = total_at(&runtime, &engine, hour);
+            assert_eq!(engine.children_read() - before, 1, "at {hour}");
+            assert_eq!(total, Some(values[..hour as usize].iter().map(|value| i128::from(*value)).sum()));
+        }
     }
 }
 
