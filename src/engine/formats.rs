@@ -15,6 +15,7 @@ use super::tree::Entry;
 use super::tree::child::{Place, read_entries, write_entries, write_entry};
 use super::tree::summary::write_summary;
 use crate::domain::name::ComponentName;
+use crate::domain::time::Time;
 use crate::store::{FoldWriter, FrameRef, Line, Position, StoreError};
 
 /// A format.
@@ -56,7 +57,10 @@ impl Format {
 /// Where what was written does not say the same: what a fuzz target is after.
 pub fn again(format: Format, bytes: &[u8]) -> Option<Vec<u8>> {
     match format {
-        Format::Block => compared(bytes, block::unpack, block::pack, |columns| columns.rows().collect::<Vec<_>>()),
+        Format::Block => {
+            look(bytes);
+            compared(bytes, block::unpack, block::pack, |columns| columns.rows().collect::<Vec<_>>())
+        }
         Format::Run => {
             let pack = |versions: &Vec<_>| pack_run(versions.iter().map(|(key, point)| (key, point)));
             compared(bytes, unpack_run, pack, Clone::clone)
@@ -98,6 +102,32 @@ pub fn again(format: Format, bytes: &[u8]) -> Option<Vec<u8>> {
             Ok(out.0)
         }),
         Format::IndexPage => fixed(bytes, index_page_again),
+    }
+}
+
+/// What is seen of a block without unpacking it whole: where it can be unpacked, its first points, and all that were wanted.
+fn look(bytes: &[u8]) {
+    let whole = block::unpack(bytes);
+    let (end, level) = match &whole {
+        Ok(columns) => (
+            columns.times.get(columns.len() / 2).map_or(Time::MAX, Time),
+            columns.values.iter().map(i128::from).sum::<i128>() / 2,
+        ),
+        Err(_) => (Time(0), 0),
+    };
+    let times = block::unpack_times(bytes);
+    for (end, level) in [(Time::MAX, None), (end, None), (Time::MAX, Some(level)), (end, Some(level))] {
+        let first = block::unpack_first(bytes, end, level);
+        let Ok(all) = &whole else { continue };
+        if let Some(times) = times.as_ref().expect("what can be unpacked can be looked at") {
+            assert_eq!(times, &all.times, "other times are seen");
+        }
+        if let Some(first) = first.expect("what can be unpacked can be looked at") {
+            let seen: Vec<_> = first.points(0..first.len()).collect();
+            assert!(all.points(0..all.len()).take(seen.len()).eq(seen), "other points are seen");
+            let is_enough = level.is_some() || first.len() >= all.at_or_after(end);
+            assert!(is_enough, "{} of {} points are seen", first.len(), all.at_or_after(end));
+        }
     }
 }
 

@@ -65,6 +65,40 @@ fn written(store: Arc<dyn Store>, folds: bool) -> (Engine, Vec<Record>) {
     (engine, records)
 }
 
+/// Blocks long enough that their values are packed as those of users are: of equal periods and others, of one batch and of
+/// several, one of them corrected.
+fn long_blocks() -> Vec<Vec<u8>> {
+    let store = Arc::new(MemoryStore::new());
+    let clock = Arc::new(ManualClock::at(NOW));
+    let settings = Settings { block_points_max: 400, ..Settings::default() };
+    let engine = runtime().block_on(async { Engine::open(store.clone(), clock, settings) }).expect("it opens");
+    let service = Service::over(engine.clone());
+    let call = |method: &str, request: String| {
+        runtime().block_on(service.call_json(method, &request)).expect("it is taken");
+    };
+    for (name, period) in [("pay/hourly", r#","period":"PT1H""#), ("pay/any", "")] {
+        let metric = format!(r#"{{"metric":{{"name":"{name}","kind":"DELTA"{period}}}}}"#);
+        call("CatalogService/CreateMetric", metric);
+        for (first, count) in [(0, 700), (700, 30), (730, 200), (99, 1)] {
+            let units: Vec<i64> = (first..first + count).map(|i| i * i % 977 - i % 7).collect();
+            let begin = 1_767_744_000_000_000_000 + first * 3_600_000_000_000;
+            let times = format!(r#""regular":{{"firstUnixNanos":"{begin}","intervalNanos":"3600000000000"}}"#);
+            let columns = format!(r#""columns":{{{times},"units":{units:?}}}"#);
+            call("IngestService/WritePoints", format!(r#"{{"series":[{{"metric":"{name}",{columns}}}]}}"#));
+        }
+    }
+    runtime().block_on(engine.fold()).expect("it folds");
+    let mut blocks = Vec::new();
+    store
+        .read_lines(&mut |line, at| {
+            if Format::ALL[usize::from(line.kind) - 1] == Format::Block {
+                blocks.push(at);
+            }
+        })
+        .expect("the folds are whole");
+    blocks.into_iter().map(|at| store.read_frame(at).expect("it is whole").to_vec()).collect()
+}
+
 struct Samples {
     frames: HashMap<&'static str, Vec<Vec<u8>>>,
     records: Vec<Record>,
@@ -100,6 +134,7 @@ fn samples() -> &'static Samples {
             let frame = store.read_frame(at).expect("it is whole");
             frames.entry(name(format)).or_default().push(frame.to_vec());
         }
+        frames.entry(name(Format::Block)).or_default().extend(long_blocks());
         // Pages are written at closing.
         runtime().block_on(engine.close()).expect("it closes");
         for (prefix, format) in [(&b"N"[..], Format::Node), (b"S", Format::IndexPage)] {
@@ -165,6 +200,8 @@ fn there_are_samples_of_every_format() {
     for format in Format::ALL {
         assert!(!frames(format).is_empty(), "{format:?}");
     }
+    let long = frames(Format::Block).iter().filter(|block| block.len() > 300).count();
+    assert!(long >= 4, "blocks as users have them: {long}");
     assert!(records().len() > 20, "{}", records().len());
     assert!(fold_files().iter().all(|file| file.len() > 1_000) && marker().len() > 40);
 }
