@@ -187,68 +187,85 @@ fn ten_points(workload: &Workload, caller: usize, k: usize) -> v1::WritePointsRe
     calls::write(vec![calls::regular(&name(0), workload, caller, 10 * k..10 * k + 10)])
 }
 
-/// So many callers over two connections, each call after the answer to the one before. Points and seconds.
-async fn small_calls(
-    server: &Server,
+/// Small calls, each after the answer to the caller's before.
+struct Small {
+    what: &'static str,
+    unit: &'static str,
+    /// A figure counts so many points as one.
+    points: f64,
     callers: usize,
-    count: usize,
-    ids: bool,
-    make: impl Fn(usize, usize) -> v1::WritePointsRequest + Send + Sync + 'static,
-) -> (u64, f64) {
-    let channels = [server.connect().await, server.connect().await];
-    let make = Arc::new(make);
-    let began = Instant::now();
-    let caller = |caller: usize| {
-        let (mut client, make) = (IngestServiceClient::new(channels[caller % 2].clone()), make.clone());
-        tokio::spawn(async move {
-            let mut points = 0;
-            for k in 0..count {
-                let mut write = make(caller, k);
-                if ids {
-                    write.request_id = format!("caller-{caller}-call-{k}");
-                }
-                points += calls::call(&mut client, write).await;
-            }
-            points
-        })
-    };
-    let mut points = 0;
-    for caller in (0..callers).map(caller).collect::<Vec<_>>() {
-        points += caller.await.expect("a caller does not panic");
-    }
-    (points, began.elapsed().as_secs_f64())
+    /// Of each caller.
+    calls: usize,
+    workload: Workload,
+    /// The call of a caller, by its number.
+    make: fn(&Workload, usize, usize) -> v1::WritePointsRequest,
 }
 
-/// Row 3: small calls, with and without request ids.
+impl Small {
+    /// All callers at once, over two connections. Seconds.
+    async fn send(self: &Arc<Small>, server: &Server, ids: bool) -> f64 {
+        let channels = [server.connect().await, server.connect().await];
+        let began = Instant::now();
+        let caller = |caller: usize| {
+            let (mut client, small) = (IngestServiceClient::new(channels[caller % 2].clone()), self.clone());
+            tokio::spawn(async move {
+                let mut points = 0;
+                for k in 0..small.calls {
+                    let mut write = (small.make)(&small.workload, caller, k);
+                    if ids {
+                        write.request_id = format!("caller-{caller}-call-{k}");
+                    }
+                    points += calls::call(&mut client, write).await;
+                }
+                points
+            })
+        };
+        let mut points = 0;
+        for caller in (0..self.callers).map(caller).collect::<Vec<_>>() {
+            points += caller.await.expect("a caller does not panic");
+        }
+        assert_eq!(points, self.workload.all());
+        began.elapsed().as_secs_f64()
+    }
+}
+
+/// Row 3: small calls, with and without request ids. The sink and milepost by turns, several times: each takes less than a
+/// second, and the machine is faster or slower seconds later.
 pub async fn small(bench: &Bench) -> Vec<Figure> {
-    let mut figures = Vec::new();
+    let (turns, pushes, calls) = (bench.scale(5, 1), bench.scale(200, 20), bench.scale(500, 10));
+    let wide = Small {
+        what: "1 point each for 1,000 series",
+        unit: "M points/s",
+        points: 1e6,
+        callers: WRITERS,
+        calls: pushes,
+        workload: Workload::made_up(bench.scale(2_000, 40), pushes, 60),
+        make: one_point_each,
+    };
+    let deep = Small {
+        what: "10 points a call",
+        unit: "calls/s",
+        points: 10.0,
+        callers: CALLERS,
+        calls,
+        workload: Workload::made_up(CALLERS, 10 * calls, 60),
+        make: ten_points,
+    };
     let nulls = Server::nulls();
-    let pushes = bench.scale(200, 20);
-    let wide = Arc::new(Workload::made_up(bench.scale(2_000, 40), pushes, 60));
-    let calls_each = bench.scale(500, 10);
-    let deep = Arc::new(Workload::made_up(CALLERS, 10 * calls_each, 60));
-    let (echoed, seconds) = super::ask::echo(&nulls, CALLERS, CALLERS * calls_each).await;
-    figures.push(Figure::of(3, "empty echo, 64 callers", echoed as f64 / seconds, "calls/s"));
-    for ids in [false, true] {
-        let with = if ids { "an id each" } else { "no ids" };
-        for null in [true, false] {
-            let who = if null { "null sink" } else { "milepost" };
-            let (_dir, server) = fresh(bench, 1, true).await;
-            let to = if null { &nulls } else { &server };
-            let source = wide.clone();
-            let (points, seconds) =
-                small_calls(to, WRITERS, pushes, ids, move |w, k| one_point_each(&source, w, k)).await;
-            assert_eq!(points, wide.all());
-            figures.push(Figure::rate(3, &format!("1 point each for 1,000 series, {with}: {who}"), points, seconds));
-            drop(server);
-            let (_dir, server) = fresh(bench, 1, true).await;
-            let to = if null { &nulls } else { &server };
-            let source = deep.clone();
-            let (points, seconds) =
-                small_calls(to, CALLERS, calls_each, ids, move |c, k| ten_points(&source, c, k)).await;
-            assert_eq!(points, deep.all());
-            let what = format!("10 points a call, {with}: {who}");
-            figures.push(Figure::of(3, &what, points as f64 / 10.0 / seconds, "calls/s"));
+    let (echoed, seconds) = super::ask::echo(&nulls, CALLERS, turns * CALLERS * calls).await;
+    let mut figures = vec![Figure::of(3, "empty echo, 64 callers", echoed as f64 / seconds, "calls/s")];
+    for small in [Arc::new(wide), Arc::new(deep)] {
+        for (ids, with) in [(false, "no ids"), (true, "an id each")] {
+            let mut seconds = [0.0; 2];
+            for _ in 0..turns {
+                seconds[0] += small.send(&nulls, ids).await;
+                let (_dir, server) = fresh(bench, 1, true).await;
+                seconds[1] += small.send(&server, ids).await;
+            }
+            for (who, seconds) in ["null sink", "milepost"].into_iter().zip(seconds) {
+                let rate = turns as f64 * small.workload.all() as f64 / small.points / seconds;
+                figures.push(Figure::of(3, &format!("{}, {with}: {who}", small.what), rate, small.unit));
+            }
         }
     }
     figures
