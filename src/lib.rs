@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod admin;
+pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -11,6 +11,7 @@ use super::judge::judge;
 use super::state::Component;
 use super::sweep::{Asked, Sweeper, Swept};
 use super::tree::child::Loader;
+use crate::background;
 use crate::clock::{self, Clock};
 use crate::domain::name::ComponentName;
 use crate::domain::time::Time;
@@ -402,8 +403,7 @@ impl Committer {
         let (shared, wake) = (self.shared.clone(), self.wake.clone());
         let (done, folding) = std::sync::mpsc::channel();
         self.folding = Some(folding);
-        let folder = std::thread::Builder::new().name("folder".to_string());
-        let spawned = folder.spawn(move || {
+        let spawned = background::spawn("folder", move || {
             let folded = fold.run(&shared.loader, &shared.settings);
             drop(shared);
             let _ = done.send(folded);

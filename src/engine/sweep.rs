@@ -13,6 +13,7 @@ use super::committer::Shared;
 use super::dedup;
 use super::readers::{Epoch, Readers};
 use super::tree::child::node_key;
+use crate::background;
 use crate::planted::{self, Bug};
 use crate::store::{Anew, Position, StoreError};
 use dead::Dead;
@@ -85,7 +86,7 @@ impl Sweeper {
             waiting: Vec::new(),
             garbage: VecDeque::new(),
         };
-        let thread = std::thread::Builder::new().name("sweeper".to_string()).spawn(move || sweeping.run());
+        let thread = background::spawn("sweeper", move || sweeping.run());
         let thread = thread.map_err(|e| StoreError::Io {
             operation: "spawn",
             file: "the sweeper's thread".to_string(),

@@ -1,6 +1,7 @@
 //! The next segment, made ready while the present one fills, so that no commit waits for its zeros.
 
 use super::segment::{Blank, TEMPORARY};
+use crate::background;
 use crate::disk::Disk;
 use crate::store::StoreError;
 use std::path::{Path, PathBuf};
@@ -25,9 +26,8 @@ impl Spare {
     pub fn begin(&mut self) {
         if self.making.is_none() {
             let (disk, path, bytes) = (self.disk.clone(), self.path.clone(), self.bytes);
-            let thread = std::thread::Builder::new().name("milepost-segment".into());
             // Without a thread the blank is made when it is needed.
-            self.making = thread.spawn(move || Blank::make(&disk, &path, bytes)).ok();
+            self.making = background::spawn("milepost-segment", move || Blank::make(&disk, &path, bytes)).ok();
         }
     }
 
