@@ -125,9 +125,10 @@ struct Damaged {
 
 impl Damaged {
     fn open(&self, unreadable: Unreadable) -> Result<Arc<EmbeddedStore>, StoreError> {
-        story::wait_until_free(self.history.dir.path());
-        let random = Arc::new(SeededRandom::new(5));
-        EmbeddedStore::open_around(self.history.dir.path(), Arc::new(RealDisk), random, STORE, unreadable).map(Arc::new)
+        let dir = self.history.dir.path();
+        let random = || Arc::new(SeededRandom::new(5));
+        story::once_free(|| EmbeddedStore::open_around(dir, Arc::new(RealDisk), random(), STORE, unreadable))
+            .map(Arc::new)
     }
 
     fn later(&self) -> ManualClock {

@@ -141,8 +141,8 @@ impl History {
         let clock = Arc::new(ManualClock::at(BEGIN));
         let settings = milepost::engine::Settings { block_points_max: 8, page_points_max: 3, ..story::settings() };
         let open = || {
-            story::wait_until_free(dir.path());
-            let store = EmbeddedStore::open(dir.path(), Arc::new(RealDisk), Arc::new(SeededRandom::new(5)), store);
+            let random = || Arc::new(SeededRandom::new(5));
+            let store = story::once_free(|| EmbeddedStore::open(dir.path(), Arc::new(RealDisk), random(), store));
             Engine::open(Arc::new(store.expect("a store")), clock.clone(), settings.clone()).expect("it opens")
         };
         let mut engine = open();
@@ -357,10 +357,7 @@ async fn run(seed: u64) -> bool {
         format!("seed {seed}, record {} (revision {} of {})", record.position, record.revision, record.component);
 
     let later = BEGIN.plus(1_000 * HOUR);
-    let open = || {
-        story::wait_until_free(history.dir.path());
-        story::open(history.dir.path(), later).unwrap_or_else(|error| panic!("{what}: {error}"))
-    };
+    let open = || story::open(history.dir.path(), later).unwrap_or_else(|error| panic!("{what}: {error}"));
     let engine = open();
     expected.check(&everything(&engine, 1).await, &what);
     expected.check_intervals(&engine, &what).await;
@@ -382,8 +379,8 @@ async fn run(seed: u64) -> bool {
 /// What is lost is listed, and once it is given up the answers are those of all other records.
 async fn give_up(history: &History, record: &InLog, later: Time, what: &str) {
     let look = || {
-        story::wait_until_free(history.dir.path());
-        let store = EmbeddedStore::open(history.dir.path(), Arc::new(RealDisk), Arc::new(SeededRandom::new(5)), STORE);
+        let random = || Arc::new(SeededRandom::new(5));
+        let store = story::once_free(|| EmbeddedStore::open(history.dir.path(), Arc::new(RealDisk), random(), STORE));
         let store = store.unwrap_or_else(|error| panic!("{what}: {error}"));
         Repair::look(Arc::new(store), &ManualClock::at(later), story::settings()).expect("it is looked at")
     };
@@ -398,7 +395,6 @@ async fn give_up(history: &History, record: &InLog, later: Time, what: &str) {
     drop(listed);
     look().give_up().unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(look().losses().is_empty(), "{what}: nothing is lost any more");
-    story::wait_until_free(history.dir.path());
     let engine = story::open(history.dir.path(), later).expect("it opens");
     for (component, diffs) in &history.diffs {
         let is_hers = *component == record.component;

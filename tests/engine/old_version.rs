@@ -167,7 +167,6 @@ async fn makes_a_fixture() {
     clock.set(LATER);
     let text = told(&engine).await;
     drop(engine);
-    story::wait_until_free(&data);
     let engine = story::open(&data, LATER).expect("it opens");
     assert!(text == told(&engine).await, "a restart tells the same");
     for folder in ["log", "folds"] {

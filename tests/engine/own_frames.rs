@@ -85,9 +85,9 @@ impl Kept {
     }
 
     fn store(&self, unreadable: Unreadable) -> Arc<EmbeddedStore> {
-        story::wait_until_free(self.dir.path());
-        let random = Arc::new(SeededRandom::new(5));
-        let store = EmbeddedStore::open_around(self.dir.path(), Arc::new(RealDisk), random, STORE, unreadable);
+        let (dir, random) = (self.dir.path(), || Arc::new(SeededRandom::new(5)));
+        let store =
+            story::once_free(|| EmbeddedStore::open_around(dir, Arc::new(RealDisk), random(), STORE, unreadable));
         Arc::new(store.unwrap_or_else(|error| panic!("{}: {error}", self.what)))
     }
 

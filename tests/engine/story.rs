@@ -39,7 +39,7 @@ pub const BEGIN: Time = Time(1_000 * HOUR);
 
 /// Opens a real directory.
 pub fn open(dir: &Path, now: Time) -> Result<Engine, StoreError> {
-    let store = EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SeededRandom::new(17)), STORE)?;
+    let store = once_free(|| EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SeededRandom::new(17)), STORE))?;
     Engine::open(Arc::new(store), Arc::new(ManualClock::at(now)), settings())
 }
 
@@ -47,6 +47,17 @@ pub fn open(dir: &Path, now: Time) -> Result<Engine, StoreError> {
 pub fn wait_until_free(dir: &Path) {
     while let Err(StoreError::Locked { .. }) = Lock::take(&RealDisk, dir) {
         std::thread::yield_now();
+    }
+}
+
+/// Opens a directory once a committer of this process has let go of it, and so has a child that another test starts: until
+/// it begins its own program it holds whatever its parent held.
+pub fn once_free<T>(open: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    loop {
+        match open() {
+            Err(StoreError::Locked { .. }) => std::thread::yield_now(),
+            opened => return opened,
+        }
     }
 }
 

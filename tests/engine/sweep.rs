@@ -2,7 +2,7 @@
 //! is on the disk stays little more than what lives, however long is written.
 
 use super::lost::said;
-use super::story::{BEGIN, STORE, batch, create, of_hour, points, wait_until_free};
+use super::story::{BEGIN, STORE, batch, create, of_hour, once_free, points};
 use super::{HOUR, small};
 use milepost::clock::ManualClock;
 use milepost::disk::RealDisk;
@@ -115,8 +115,7 @@ struct Both {
 }
 
 fn open(dir: &Path, clock: &Arc<ManualClock>, settings: Settings) -> Engine {
-    wait_until_free(dir);
-    let store = EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SeededRandom::new(17)), STORE);
+    let store = once_free(|| EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SeededRandom::new(17)), STORE));
     Engine::open(Arc::new(store.expect("it opens")), clock.clone(), settings).expect("it opens")
 }
 

@@ -14,8 +14,8 @@ const SERIES: i64 = 4_000;
 const PUSHES: [i64; 2] = [2, 16];
 
 fn opened(dir: &Path) -> (Arc<EmbeddedStore>, Engine) {
-    story::wait_until_free(dir);
-    let store = EmbeddedStore::open(dir, Arc::new(RealDisk), Arc::new(SeededRandom::new(1)), StoreSettings::default());
+    let random = || Arc::new(SeededRandom::new(1));
+    let store = story::once_free(|| EmbeddedStore::open(dir, Arc::new(RealDisk), random(), StoreSettings::default()));
     let store = Arc::new(store.expect("it opens"));
     let clock = Arc::new(ManualClock::at(Time(1_000 * HOUR)));
     let engine = Engine::open(store.clone(), clock, Settings::default()).expect("it opens");
