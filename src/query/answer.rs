@@ -178,8 +178,8 @@ pub struct WindowRow {
     pub flow: Option<i128>,
     pub total: Option<i128>,
     pub running: Option<i128>,
-    /// Gauges only.
-    pub levels: Option<Levels>,
+    /// Gauges only. Boxed: the rows of other kinds are smaller for it.
+    pub levels: Option<Box<Levels>>,
     pub point_count: u64,
     pub marks: Vec<Mark>,
 }

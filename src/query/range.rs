@@ -72,7 +72,7 @@ impl Range<'_> {
         let names = self.page.answer.group_by.clone();
         let bytes_of = |row: &WindowRow| key_bytes(&names, &group.key) + row_bytes(row);
         let windows = self.plan.scene.windows(windows_max, |most| self.windows.list(from, most))?;
-        let rows = if windows.is_empty() { Vec::new() } else { self.rows(group, &windows)? };
+        let mut rows = if windows.is_empty() { Vec::new() } else { self.rows(group, &windows)? };
         if from.is_none() {
             let facts = group.facts(&self.frame)?.between(group.bounds(self.frame.edges)?);
             let bytes = facts_bytes(&names, &self.plan.scene.definition().label_names, &facts);
@@ -84,12 +84,12 @@ impl Range<'_> {
             self.page.answer.groups.push(facts);
         }
         self.room.work(series * windows.len());
-        for row in rows {
-            let start = row.window.start;
-            if !self.room.take(1, bytes_of(&row)) {
-                return Ok(Some(start.map(|start| start.0)));
-            }
-            self.page.rows.push(row);
+        let fitting = rows.iter().take_while(|row| self.room.take(1, bytes_of(row))).count();
+        let next = rows.get(fitting).map(|row| row.window.start.map(|start| start.0));
+        rows.truncate(fitting);
+        self.page.rows.append(&mut rows);
+        if next.is_some() {
+            return Ok(next);
         }
         Ok(windows.last().and_then(|last| self.windows.after(*last)).map(|next| Some(next.0)))
     }
@@ -127,7 +127,7 @@ impl Range<'_> {
             flow: (kind != Kind::Gauge && line.steps > 0).then_some(line.flow),
             total: None,
             running: None,
-            levels: (kind == Kind::Gauge).then(|| levels(line)),
+            levels: (kind == Kind::Gauge).then(|| Box::new(levels(line))),
             point_count: line.points,
             marks: marks.into_iter().filter(|(is, _)| *is).map(|(_, mark)| mark).collect(),
         }
