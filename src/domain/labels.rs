@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// A series' label values, in the order of its metric's `label_names`: all in one piece of memory, for whoever looks for
 /// one of a million series compares it with some twenty, and each comparison is a piece that is not in the cache.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Labels(Arc<str>);
 
 /// Stands behind each value: below all that a value holds, so that such texts are in the order of the lists of their values.
@@ -42,6 +42,11 @@ impl Labels {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether these are its first values.
+    pub fn begin_with(&self, values: &Labels) -> bool {
+        self.0.starts_with(&*values.0)
     }
 
     /// The values, a text between each two.
@@ -88,7 +93,10 @@ mod tests {
             prop_assert_eq!((labels.len(), labels.is_empty(), labels.join(", ")), (one.len(), one.is_empty(), one.join(", ")));
             prop_assert!(one.iter().enumerate().all(|(i, value)| labels[i] == **value));
             prop_assert_eq!(format!("{labels:?}"), format!("{one:?}"));
-            prop_assert_eq!(labels.cmp(&Labels::of(&other).expect("no NUL")), one.cmp(&other));
+            let others = Labels::of(&other).expect("no NUL");
+            prop_assert_eq!(labels.cmp(&others), one.cmp(&other));
+            prop_assert_eq!(labels.begin_with(&others), one.starts_with(&other));
+            prop_assert!((0..=one.len()).all(|i| labels.begin_with(&Labels::of(&one[..i]).expect("no NUL"))));
         }
     }
 

@@ -166,6 +166,22 @@ impl Filter {
         Filter { index, any_of, none_of }
     }
 
+    /// What the labels of all series begin with that pass: of each of the first labels the one value that is kept.
+    pub fn beginning(filters: &[Filter]) -> Labels {
+        let value = |index| filters.iter().filter(|filter| filter.index == index).find_map(Filter::one_value);
+        let values = (0..filters.len()).map_while(value);
+        // A value that no label has is left to `passes`.
+        Labels::of(values).unwrap_or_default()
+    }
+
+    /// The one value that is kept.
+    fn one_value(&self) -> Option<&str> {
+        match &self.any_of[..] {
+            [value] => Some(value),
+            _ => None,
+        }
+    }
+
     /// Whether a series passes. O(log n) of the values.
     pub fn passes(&self, labels: &Labels) -> bool {
         let value = &labels[self.index];

@@ -271,14 +271,25 @@ impl View {
 impl MetricView {
     /// The series that pass all filters and have a point or an opening at the revision, by label values; those of which
     /// only lost keys are known too.
-    /// Cost: one step a series of the metric.
+    /// Cost: one step a series of the metric that has the values that the filters give its first labels, where they give
+    /// one each.
     pub fn series(&self, filters: &[Filter]) -> Result<Vec<SeriesView>, StoreError> {
+        let left = &self.reading.left;
         if self.unborn {
             return Ok(Vec::new());
         }
+        let all = &self.metric.series;
+        let beginning = Filter::beginning(filters);
+        if beginning.is_empty() && !left.may_look_at(all.len()) {
+            return Err(StoreError::Deferred);
+        }
         let mut found = Vec::new();
-        for series in self.metric.series.values() {
-            if !filters.iter().all(|filter| filter.passes(&series.labels)) {
+        let begin_so = all.range(beginning.clone()..).take_while(|(labels, _)| labels.begin_with(&beginning));
+        for (looked_at, (labels, series)) in begin_so.enumerate() {
+            if !left.may_look_at(looked_at + 1) {
+                return Err(StoreError::Deferred);
+            }
+            if !filters.iter().all(|filter| filter.passes(labels)) {
                 continue;
             }
             let opening = match self.reading.revision {
@@ -298,7 +309,7 @@ impl MetricView {
             if is_there {
                 found.push(view);
             }
-            if self.reading.left.are_too_many(found.len()) {
+            if left.are_too_many(found.len()) {
                 return Err(StoreError::Deferred);
             }
         }
@@ -309,8 +320,8 @@ impl MetricView {
 impl SeriesView {
     /// Whether there is a point. Mostly the root says it.
     fn has_points(&self) -> Result<bool, StoreError> {
-        if let Some(known) = self.walk().has_points(self.series.root.as_ref()) {
-            return Ok(known);
+        if let Some(known) = self.span_of_root() {
+            return Ok(known.is_some());
         }
         match self.first_from(Time::MIN) {
             // Points were taken back, and perhaps not all: one that lies elsewhere tells.
@@ -374,6 +385,12 @@ impl SeriesView {
     /// What the points with `start <= time < end` come to; None: there is none. O(log n).
     pub fn span(&self, interval: Interval) -> Result<Option<Aggregate>, StoreError> {
         self.walk().span(self.root(), interval)
+    }
+
+    /// What all points come to (None: there is none), where the root says it: nothing is lost, and nothing later than the view
+    /// is in it.
+    pub fn span_of_root(&self) -> Option<Option<&Aggregate>> {
+        self.walk().span_of_root(self.root())
     }
 
     /// Blocks that were changed since the view's revision and that an answer about the interval makes as they were: what

@@ -24,20 +24,28 @@ pub struct Group {
 impl Group {
     /// The groups of some series, by their values. A gauge's group of several is `NOT_ADDITIVE`.
     pub(super) fn all(series: Vec<SeriesView>, kind: Kind, group_by: &[usize]) -> Result<Vec<Group>, QueryError> {
-        let mut groups: BTreeMap<Vec<Box<str>>, Vec<Ledger>> = BTreeMap::new();
+        let ledger = |series| Ledger::new(series, kind);
         if group_by.is_empty() {
-            groups.insert(Vec::new(), Vec::new());
+            let mut ledgers = Vec::with_capacity(series.len());
+            for series in series {
+                ledgers.push(ledger(series)?);
+            }
+            return Group { key: [].into(), ledgers, kind }.checked().map(|group| vec![group]);
         }
+        let mut groups: BTreeMap<Vec<Box<str>>, Vec<Ledger>> = BTreeMap::new();
         for series in series {
             let key = group_by.iter().map(|&index| series.labels()[index].into()).collect();
-            groups.entry(key).or_default().push(Ledger::new(series, kind)?);
+            groups.entry(key).or_default().push(ledger(series)?);
         }
-        let groups: Vec<Group> =
-            groups.into_iter().map(|(key, ledgers)| Group { key: key.into(), ledgers, kind }).collect();
-        if let Some(several) = groups.iter().find(|group| kind == Kind::Gauge && group.ledgers.len() > 1) {
-            return Err(not_additive(several).into());
+        let group = |(key, ledgers): (Vec<Box<str>>, _)| Group { key: key.into(), ledgers, kind }.checked();
+        groups.into_iter().map(group).collect()
+    }
+
+    fn checked(self) -> Result<Group, QueryError> {
+        match self.kind == Kind::Gauge && self.ledgers.len() > 1 {
+            true => Err(not_additive(&self).into()),
+            false => Ok(self),
         }
-        Ok(groups)
     }
 
     /// The total at `at` (None: of everything).

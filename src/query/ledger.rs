@@ -23,12 +23,18 @@ pub struct Ledger {
     kind: Kind,
     /// The opening that was set, and its note.
     opening: Option<Opening>,
-    /// What the points from the first one on come to (None: there is none), or why nobody knows the first.
-    first: Result<Option<Aggregate>, StoreError>,
-    /// What the points up to the last one come to, or why nobody knows the last.
-    last: Result<Option<Aggregate>, StoreError>,
-    /// All points are known, and no value is below 0.
-    never_falls: bool,
+    ends: Ends,
+}
+
+/// What the points come to, as far as it is said of the first one and of the last one. (A question of many series makes one
+/// a series: it is small where the root says it all, as mostly.)
+enum Ends {
+    /// The root says it.
+    OfRoot,
+    /// This; None: there is none.
+    Whole(Box<Option<Aggregate>>),
+    /// Points are lost: the first and the last that there is, or why nobody knows it.
+    Apart(Box<[Result<Option<Aggregate>, StoreError>; 2]>),
 }
 
 /// What the first report of a CUMULATIVE series is.
@@ -81,22 +87,24 @@ impl Ledger {
     /// O(log n). Where points are lost, what does not rest on them can still be asked.
     pub(super) fn new(series: SeriesView, kind: Kind) -> Result<Ledger, StoreError> {
         let opening = series.opening()?.cloned();
-        let (first, last, never_falls) = match series.span(Interval::ALL) {
-            Err(StoreError::Damaged { .. }) => {
-                let alone = |point: Option<Point>| point.map(|point| Aggregate::of(kind, &point, series.periods()));
-                (series.first_from(Time::MIN).map(alone), series.last_before(Time::MAX).map(alone), false)
-            }
-            whole => {
-                let whole = whole?;
-                (Ok(whole), Ok(whole), whole.is_some_and(|whole| whole.min >= 0))
-            }
+        let ends = match series.span_of_root() {
+            Some(_) => Ends::OfRoot,
+            None => match series.span(Interval::ALL) {
+                Err(StoreError::Damaged { .. }) => {
+                    let alone = |point: Option<Point>| point.map(|point| Aggregate::of(kind, &point, series.periods()));
+                    let (first, last) = (series.first_from(Time::MIN), series.last_before(Time::MAX));
+                    Ends::Apart(Box::new([first.map(alone), last.map(alone)]))
+                }
+                whole => Ends::Whole(Box::new(whole?)),
+            },
         };
-        Ok(Ledger { series, kind, opening, first, last, never_falls })
+        Ok(Ledger { series, kind, opening, ends })
     }
 
     /// Whether all points are known and no value is below 0: then what a DELTA comes to never falls.
     pub(super) fn never_falls(&self) -> bool {
-        self.never_falls
+        let is_known = !matches!(self.ends, Ends::Apart(_));
+        is_known && self.first().is_ok_and(|whole| whole.is_some_and(|whole| whole.min >= 0))
     }
 
     pub(super) fn labels(&self) -> &Labels {
@@ -109,12 +117,20 @@ impl Ledger {
 
     /// What the points come to, as far as it is said of the first one; None: there is none.
     pub(super) fn first(&self) -> Result<Option<&Aggregate>, StoreError> {
-        self.first.as_ref().map(Option::as_ref).map_err(Clone::clone)
+        self.end(0)
     }
 
     /// What the points come to, as far as it is said of the last one; None: there is none.
     pub(super) fn last(&self) -> Result<Option<&Aggregate>, StoreError> {
-        self.last.as_ref().map(Option::as_ref).map_err(Clone::clone)
+        self.end(1)
+    }
+
+    fn end(&self, which: usize) -> Result<Option<&Aggregate>, StoreError> {
+        match &self.ends {
+            Ends::OfRoot => Ok(self.series.span_of_root().flatten()),
+            Ends::Whole(whole) => Ok(Option::as_ref(whole)),
+            Ends::Apart(ends) => ends[which].as_ref().map(Option::as_ref).map_err(Clone::clone),
+        }
     }
 
     /// The times of the points that count in `[start, end)`.

@@ -86,7 +86,8 @@ async fn an_attempt_reads_nothing_and_looks_at_little() {
     engine.close().await.expect("closed");
 }
 
-/// Of a metric of many series a few may be asked for, by a filter; of very many none: each is held to the filters.
+/// Of a metric of many series a few may be asked for, by a filter; of very many none, for each is held to the filters; or
+/// one whose labels are given.
 #[tokio::test]
 async fn an_attempt_finds_few_series_among_some() {
     let engine = open(&MemoryStore::new());
@@ -105,21 +106,70 @@ async fn an_attempt_finds_few_series_among_some() {
         let metric = metric(&engine, AsOf::Now).await;
         let all = metric.attempt(Attempt::OF_MANY_PATHS, || metric.series(&[]).map(|all| all.len()));
         match (to, all) {
-            (8, Some(Ok(8))) | (1_025, None) => {}
-            (9..=1_024, Some(Err(StoreError::Deferred))) => {}
+            (8, Some(Ok(8))) => {}
+            (9.., Some(Err(StoreError::Deferred))) => {}
             (_, all) => panic!("{all:?} of {to}"),
         }
         let of_total = metric.attempt(Attempt::OF_TWO_PATHS, || metric.series(&[]).map(|all| all.len()));
         match (to, of_total) {
             (8..=256, Some(Ok(found))) if found == to => {}
-            (257.., Some(Err(StoreError::Deferred))) | (1_025, None) => {}
+            (257.., Some(Err(StoreError::Deferred))) => {}
             (_, found) => panic!("{found:?} of {to}"),
         }
-        let filters = [Filter::new(0, vec!["0007".to_string(), format!("{:04}", to - 1)], Vec::new())];
-        let few = metric.attempt(Attempt::OF_MANY_PATHS, || metric.series(&filters).expect("few").len());
-        assert_eq!(few, (to <= 1_024).then_some(if to == 8 { 1 } else { 2 }));
+        let few = |any_of| {
+            let filters = [Filter::new(0, any_of, Vec::new())];
+            match metric.attempt(Attempt::OF_MANY_PATHS, || metric.series(&filters)).expect("it is tried") {
+                Err(StoreError::Deferred) => None,
+                few => Some(few.expect("whole").len()),
+            }
+        };
+        let last = format!("{:04}", to - 1);
+        let two = few(vec!["0007".to_string(), last.clone()]);
+        assert_eq!(two, (to <= 1_024).then_some(if to == 8 { 1 } else { 2 }));
+        assert_eq!((few(vec![last]), few(vec!["none".to_string()])), (Some(1), Some(0)));
         assert_eq!(metric.series(&[]).expect("it may take long").len(), to);
     }
+    engine.close().await.expect("closed");
+}
+
+/// Every selection of some values of two labels finds the series that it means, whatever way there is to them; values that
+/// begin as others do, and some that no series has, among them.
+#[tokio::test]
+async fn filters_find_the_series_they_mean() {
+    let engine = open(&MemoryStore::new());
+    let label_names = vec!["one".to_string(), "other".to_string()];
+    let labelled = Definition { label_names, ..definition(Kind::Delta) };
+    engine.write(batch(Change::Create(Box::new(labelled)))).await.expect("made");
+    let values = ["a", "ab", "b", "b\u{1}"];
+    let all: Vec<[&str; 2]> = values.iter().flat_map(|one| values.map(|other| [*one, other])).collect();
+    let write = |labels: &[&str; 2]| SeriesWrite {
+        metric: name(),
+        labels: labels.map(Box::from).to_vec().into(),
+        points: vec![Point::of_period(Time(0), Time(HOUR), 1)].into(),
+        end_given: Column::of(0, 1),
+        origin: Origin::Entry(0),
+    };
+    let series = all.iter().map(write).collect();
+    engine.write(batch(Change::Points { mode: Mode::Set, series })).await.expect("written");
+    let metric = metric(&engine, AsOf::Now).await;
+    let choices: [&[&str]; 7] = [&[], &["a"], &["ab"], &["b"], &["z"], &["b\0"], &["a", "b\u{1}"]];
+    let ways = choices.iter().flat_map(|any_of| choices.map(|none_of| (*any_of, none_of)));
+    let mut found_any = 0;
+    for (one, other) in ways.clone().flat_map(|one| ways.clone().map(move |other| (one, other))) {
+        let texts = |values: &[&str]| values.iter().map(|value| value.to_string()).collect::<Vec<_>>();
+        let filter = |index, (any_of, none_of): (&[&str], &[&str])| Filter::new(index, texts(any_of), texts(none_of));
+        let means = |value: &str, (any_of, none_of): (&[&str], &[&str])| {
+            (any_of.is_empty() || any_of.contains(&value)) && !none_of.contains(&value)
+        };
+        let expected: Vec<_> = all.iter().filter(|[a, b]| means(a, one) && means(b, other)).collect();
+        found_any += usize::from(!expected.is_empty());
+        for filters in [[filter(0, one), filter(1, other)], [filter(1, other), filter(0, one)]] {
+            let found = metric.series(&filters).expect("whole");
+            let found: Vec<Vec<&str>> = found.iter().map(|series| series.labels().iter().collect()).collect();
+            assert_eq!(found, expected.iter().map(|labels| labels.to_vec()).collect::<Vec<_>>(), "{filters:?}");
+        }
+    }
+    assert!(found_any > 500, "{found_any}");
     engine.close().await.expect("closed");
 }
 

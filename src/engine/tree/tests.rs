@@ -352,8 +352,8 @@ fn changes(batch: &BTreeMap<i64, Option<i64>>, model: &mut BTreeMap<i64, i64>) -
 }
 
 proptest! {
-    /// The nearest point on either side of a time, and whether there is one at all, are those of the list as it was at
-    /// the revision. The root says whether there are points unless something of it is later, or lost.
+    /// The nearest point on either side of a time, and what all of them come to, are those of the list as it was at the
+    /// revision. The root says what they come to unless something of it is later, or lost.
     #[test]
     fn the_nearest_points_are_those_of_the_list(
         batches in batches(), gone in prop::option::of(0usize..12), times in prop::collection::vec(-2i64..402, 40),
@@ -374,10 +374,12 @@ proptest! {
         let now = past.len() as i64 - 1;
         for (revision, list) in (0..).zip(&past) {
             for revision in [Some(revision), None].into_iter().take(if revision == now { 2 } else { 1 }) {
-                let said = made.walk(revision, &[], |walk| walk.has_points(root));
+                let said = made.walk(revision, &[], |walk| walk.span_of_root(root).map(|all| all.copied()));
                 let changed_since = revision.is_some_and(|revision| revision < now);
-                prop_assert_eq!(said, (!changed_since || root.is_none()).then_some(!list.is_empty()));
-                prop_assert_eq!(made.walk(revision, &lost, |walk| walk.has_points(root)), None);
+                let sum = (list.len() as u64, list.values().map(|value| i128::from(*value)).sum::<i128>());
+                let expected = (!changed_since || root.is_none()).then_some((!list.is_empty()).then_some(sum));
+                prop_assert_eq!(said.map(|all| all.map(|all| (all.count, all.sum))), expected);
+                prop_assert!(made.walk(revision, &lost, |walk| walk.span_of_root(root).is_none()));
                 for &t in times.iter().chain(list.keys()) {
                     let before = made.walk(revision, &[], |walk| walk.last_before(root, Time(t)));
                     let expected = list.range(..t).next_back().map(|(time, value)| Point::at(Time(*time), *value));

@@ -216,10 +216,10 @@ impl Walk<'_> {
         self.revision.is_none_or(|r| entry.extent.highest_revision <= r)
     }
 
-    /// Whether there is a point, where the root says it.
-    pub fn has_points(&self, root: Option<&Entry>) -> Option<bool> {
-        let said = self.lost.is_empty() && root.is_none_or(|root| self.is_as_it_is(root));
-        said.then_some(root.is_some_and(|root| root.sum.is_some()))
+    /// What all points come to (None: there is none), where the root says it.
+    pub fn span_of_root<'e>(&self, root: Option<&'e Entry>) -> Option<Option<&'e Aggregate>> {
+        let says_it = self.lost.is_empty() && root.is_none_or(|root| self.is_as_it_is(root));
+        says_it.then(|| root.and_then(|root| root.sum.as_ref()))
     }
 
     /// A block as it was at the revision, made or remembered.

@@ -4,8 +4,8 @@ use super::MetricView;
 use crate::engine::tree::walk::Asks;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Series of a metric that is asked in an attempt, at most: each is held to the filters.
-const METRIC_SERIES_MAX: usize = 1_024;
+/// Series that an attempt holds to the filters, at most.
+const SERIES_LOOKED_AT_MAX: usize = 1_024;
 /// Nodes and blocks that an attempt looks into, at most, where the question is of windows: points that are not plain are
 /// looked at one by one.
 const WINDOWS_LOADS_MAX: u32 = 64;
@@ -67,6 +67,11 @@ impl Left {
         }
     }
 
+    /// Whether so many series may be held to the filters.
+    pub(super) fn may_look_at(&self, series: usize) -> bool {
+        series <= SERIES_LOOKED_AT_MAX || !self.is_attempt()
+    }
+
     /// Whether so many series are too many.
     pub(super) fn are_too_many(&self, series: usize) -> bool {
         series > self.series_max.load(Ordering::Relaxed) as usize
@@ -75,10 +80,9 @@ impl Left {
 
 impl MetricView {
     /// Asks without reading anything from disk, and for a short while only. What takes more fails with `Deferred`; ask again
-    /// where blocking is allowed. So may what anybody else asks of this view meanwhile. None: of the past, or of many series,
-    /// it is not tried.
+    /// where blocking is allowed. So may what anybody else asks of this view meanwhile. None: of the past it is not tried.
     pub fn attempt<T>(&self, most: Attempt, ask: impl FnOnce() -> T) -> Option<T> {
-        if self.reading.revision.is_some() || self.metric.series.len() > METRIC_SERIES_MAX {
+        if self.reading.revision.is_some() {
             return None;
         }
         self.reading.left.set(most.loads_max, most.series_max);
