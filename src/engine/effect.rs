@@ -185,18 +185,18 @@ fn metric_of<'c>(component: &'c mut Component, key: &SeriesKey) -> &'c mut Metri
 }
 
 /// A series, to be changed; it is made where it is not there.
-fn with_series<T>(metric: &mut Metric, key: &SeriesKey, change: impl FnOnce(Beside<'_>, &mut Series) -> T) -> T {
+fn with_series<T>(metric: &mut Metric, key: &SeriesKey, change: impl FnOnce(Beside<'_>, &mut Arc<Series>) -> T) -> T {
     let Metric { versions, periods, series: all, written, recent_changes, .. } = metric;
     *written = true;
     let definition = Metric::last_of(versions);
     let beside = Beside { definition, periods: periods.as_deref(), recent_changes };
     // Mostly it is there: looked for once, where an entry of the map is three times.
     if let Some(series) = all.get_mut(&key.labels) {
-        return change(beside, Arc::make_mut(series));
+        return change(beside, series);
     }
-    let mut series = Series::new(key.id, key.labels.clone(), None, Aside::default());
+    let mut series = Arc::new(Series::new(key.id, key.labels.clone(), None, Aside::default()));
     let changed = change(beside, &mut series);
-    all.insert(key.labels.clone(), Arc::new(series));
+    all.insert(key.labels.clone(), series);
     changed
 }
 
@@ -225,7 +225,7 @@ fn apply_points(component: &mut Component, deeds: &[SeriesDeed], around: &mut Ar
 
 fn change_points(
     beside: Beside<'_>,
-    series: &mut Series,
+    series: &mut Arc<Series>,
     deed: &SeriesDeed,
     revision: i64,
     around: &mut Around,
@@ -242,18 +242,19 @@ fn change_points(
         bytes_added: 0,
     };
     let applied = apply.apply(series.root.as_ref(), &deed.changes);
-    series.root = applied.map_err(|error| {
+    let root = applied.map_err(|error| {
         let whose = Whose { definition: beside.definition, labels: &series.labels };
         let (first, last) = deed.changes.ends();
         error.touching(|| Touched { series: whose.text(), first, last })
     })?;
+    Series::take_root(series, root);
     around.bytes_added += apply.bytes_added + DEED_BYTES;
     record_changes(beside, series, replaced, deed, revision);
     Ok(())
 }
 
 /// What the change replaced is put into the series' past, and is what `ListChanges` tells of it.
-fn record_changes(beside: Beside, series: &mut Series, replaced: Vec<Version>, deed: &SeriesDeed, revision: i64) {
+fn record_changes(beside: Beside, series: &mut Arc<Series>, replaced: Vec<Version>, deed: &SeriesDeed, revision: i64) {
     if replaced.is_empty() {
         return;
     }
@@ -264,7 +265,7 @@ fn record_changes(beside: Beside, series: &mut Series, replaced: Vec<Version>, d
             beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
         }
     }
-    series.aside_mut().history.recent.extend(replaced);
+    Arc::make_mut(series).aside_mut().history.recent.extend(replaced);
 }
 
 /// Makes the component's next revision of a record whose body cannot be read: what it touched is lost. Answers the
@@ -300,7 +301,9 @@ pub fn apply_lost(
             }
         };
         if !component.skips(&key.metric, key.metric_id) {
-            with_series(metric_of(component, &key), &key, |_, series| series.aside_mut().lost.push(lost));
+            with_series(metric_of(component, &key), &key, |_, series| {
+                Arc::make_mut(series).aside_mut().lost.push(lost);
+            });
             keys.push(key);
         }
     }
@@ -311,7 +314,7 @@ fn apply_opening(component: &mut Component, key: &SeriesKey, opening: &Option<Op
     let revision = component.revision;
     with_series(metric_of(component, key), key, |beside, series| {
         let what = KeyChange::Opening(series.opening().cloned(), opening.clone());
-        series.aside_mut().openings.push((revision, opening.clone()));
+        Arc::make_mut(series).aside_mut().openings.push((revision, opening.clone()));
         beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
     });
 }

@@ -360,6 +360,17 @@ impl Series {
         Series { id, labels, root, aside: (!is_nothing).then(|| Arc::new(aside)) }
     }
 
+    /// Gives it another root. One that is shared with what it was is made anew, and the root that it had not copied first.
+    pub fn take_root(this: &mut Arc<Series>, root: Option<Entry>) {
+        match Arc::get_mut(this) {
+            Some(series) => series.root = root,
+            None => {
+                let Series { id, labels, aside, .. } = &**this;
+                *this = Arc::new(Series { id: *id, labels: labels.clone(), root, aside: aside.clone() });
+            }
+        }
+    }
+
     fn aside(&self) -> &Aside {
         self.aside.as_deref().unwrap_or(&NOTHING_ASIDE)
     }

@@ -145,8 +145,15 @@ pub fn batch(request: &WritePointsRequest, who: &str, metrics: &Metrics) -> Resu
     let entries = Vec::with_capacity(request.series.len().min(BATCH_SERIES_MAX));
     let mut groups = Groups { entries, ..Groups::default() };
     let mut unknown = Vec::new();
+    // Mostly they are all of one metric, which is looked for once.
+    let mut last: Option<(&str, Option<&Known>)> = None;
     for (entry, series) in (0u32..).zip(&request.series) {
-        read_entry(series, entry, mode, metrics, &mut groups, &mut unknown, &mut faults);
+        let known = match last {
+            Some((name, known)) if name == series.metric => known,
+            _ => metrics.get(&series.metric),
+        };
+        last = Some((&series.metric, known));
+        read_entry(series, entry, mode, known, &mut groups, &mut unknown, &mut faults);
     }
     let component = groups.component.take();
     let series = groups.into_series(mode, request, &mut faults);
@@ -203,12 +210,11 @@ fn read_entry(
     series: &SeriesPoints,
     entry: u32,
     mode: Mode,
-    metrics: &Metrics,
+    known: Option<&Known>,
     groups: &mut Groups,
     unknown: &mut Vec<(u32, MetricName)>,
     faults: &mut Faults,
 ) {
-    let known = metrics.get(&series.metric);
     if let Some(known) = known {
         groups.note_component(&known.definition.name, entry, faults);
     } else {
@@ -319,18 +325,26 @@ impl Groups {
 
     /// The points of each series, by metric and labels.
     fn into_series(mut self, mode: Mode, request: &WritePointsRequest, faults: &mut Faults) -> Vec<SeriesWrite> {
-        // A stable sort: a series' entries stay in the order of the request.
-        self.entries.sort_by(|a, b| a.series().cmp(&b.series()));
-        let mut series: Vec<SeriesWrite> = Vec::with_capacity(self.entries.len());
         let mut twice = Vec::new();
-        let mut rest = self.entries.into_iter().peekable();
-        while let Some(first) = rest.next() {
-            let mut others = Vec::new();
-            while let Some(other) = rest.next_if(|next| next.series() == first.series()) {
-                others.push(other);
+        let mut write = |first: Entry, others| first.into_write(others, mode, &mut twice);
+        // Mostly they come in order, an entry a series: each becomes one where it is. (Put together as others are, a quarter
+        // of what is done here for a batch of a point each was copying.)
+        let series: Vec<SeriesWrite> = if self.entries.is_sorted_by(|a, b| a.series() < b.series()) {
+            self.entries.into_iter().map(|entry| write(entry, Vec::new())).collect()
+        } else {
+            // A stable sort: a series' entries stay in the order of the request.
+            self.entries.sort_by(|a, b| a.series().cmp(&b.series()));
+            let mut series = Vec::with_capacity(self.entries.len());
+            let mut rest = self.entries.into_iter().peekable();
+            while let Some(first) = rest.next() {
+                let mut others = Vec::new();
+                while let Some(other) = rest.next_if(|next| next.series() == first.series()) {
+                    others.push(other);
+                }
+                series.push(write(first, others));
             }
-            series.push(first.into_write(others, mode, &mut twice));
-        }
+            series
+        };
         if series.len() > BATCH_SERIES_MAX {
             faults.push_at((0, 0, 1), || too_large("series", series.len(), BATCH_SERIES_MAX));
         }

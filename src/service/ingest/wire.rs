@@ -7,7 +7,9 @@
 //! (By turns: durable ingest of W1 0.38 of the null sink before, 0.43 after; `prost`'s loop over varints was a sixth of what
 //! the server did.)
 
-use crate::proto::v1::{Columns, FixedTimes, SeriesPoints, StreamPointsRequest, WritePointsRequest, columns::Times};
+use crate::proto::v1::{
+    Columns, FixedTimes, RegularTimes, SeriesPoints, StreamPointsRequest, WritePointsRequest, columns::Times,
+};
 use bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint};
 use prost::{DecodeError, Message};
@@ -60,9 +62,7 @@ impl FromWire for WritePointsRequest {
     fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
         match tag {
             2 => {
-                let mut series = SeriesPoints::default();
-                series.merge_from(bytes)?;
-                self.series.push(series);
+                self.series.push(merged(bytes)?);
             }
             _ => return Ok(false),
         }
@@ -118,11 +118,9 @@ impl FromWire for Columns {
     fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
         match (tag, &mut self.times) {
             (1, Some(Times::Fixed(fixed))) => fixed.merge_from(bytes)?,
-            (1, times) => {
-                let mut fixed = FixedTimes::default();
-                fixed.merge_from(bytes)?;
-                *times = Some(Times::Fixed(fixed));
-            }
+            (1, times) => *times = Some(Times::Fixed(merged(bytes)?)),
+            (2, Some(Times::Regular(regular))) => regular.merge_from(bytes)?,
+            (2, times) => *times = Some(Times::Regular(merged(bytes)?)),
             (4, _) => return Ok(sint64s(bytes, &mut self.units)),
             (5, _) => return Ok(sfixed64s(bytes, &mut self.start_times)),
             _ => return Ok(false),
@@ -135,6 +133,20 @@ impl FromWire for FixedTimes {
     fn take(&mut self, tag: u32, bytes: &[u8]) -> Result<bool, DecodeError> {
         Ok(tag == 1 && sfixed64s(bytes, &mut self.unix_nanos))
     }
+}
+
+/// Two numbers, which `prost` reads; not in a buffer that is limited to them.
+impl FromWire for RegularTimes {
+    fn take(&mut self, _: u32, _: &[u8]) -> Result<bool, DecodeError> {
+        Ok(false)
+    }
+}
+
+/// A message of these bytes.
+fn merged<M: FromWire>(bytes: &[u8]) -> Result<M, DecodeError> {
+    let mut message = M::default();
+    message.merge_from(bytes)?;
+    Ok(message)
 }
 
 /// Adds packed `sfixed64`; false, and nothing, where they are not whole.

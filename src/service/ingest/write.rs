@@ -6,10 +6,11 @@ use crate::domain::name::{ComponentName, MetricName};
 use crate::engine::AsOf;
 use crate::engine::batch::{Ack, Refused};
 use crate::engine::view::View;
-use crate::proto::v1::WritePointsRequest;
+use crate::proto::v1::{WritePointsRequest, columns::Times};
 use crate::service::convert::batch::{self, Converted, Known, Metrics};
 use crate::service::convert::refused::{self, Asked, Part};
 use crate::service::fault::Faults;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -67,6 +68,21 @@ pub(super) struct AskedPoints {
     metrics: Metrics,
 }
 
+impl AskedPoints {
+    /// Lets go of what no fault against the state names: while the engine works, and not once it has answered.
+    fn keep_names_only(&mut self) {
+        for series in &mut self.request.series {
+            series.labels = BTreeMap::new();
+            if let Some(columns) = &mut series.columns {
+                (columns.units, columns.start_times) = (Vec::new(), Vec::new());
+                if let Some(Times::Fixed(fixed)) = &mut columns.times {
+                    fixed.unix_nanos = Vec::new();
+                }
+            }
+        }
+    }
+}
+
 impl Asked for AskedPoints {
     fn field(&self, at: (u32, u32), part: Part) -> String {
         let (entry, point) = at;
@@ -108,13 +124,14 @@ impl Ingest {
         let view = self.view(&component).await?;
         let retry = self.is_retry(&component, &request.request_id);
         let metrics = metrics(&view, &component, &names, retry)?;
-        let (asked, converted) = convert(request, metrics).await?;
+        let (mut asked, converted) = convert(request, metrics).await?;
         let request_id = &asked.request.request_id;
         let faults = match converted {
             Ok(converted) if converted.unknown.is_empty() => {
                 // handed in here, awaited later: so a stream's batches are judged in its order, many in flight
                 let answer = self.engine.submit(converted.batch).await;
                 let answer = answer.map_err(|error| refused::refused(error, &*asked))?;
+                asked.keep_names_only();
                 return Ok(Submitted::Queued { answer, asked, permit });
             }
             Ok(converted) if retry => batch::unknown_metrics(&converted.unknown),
