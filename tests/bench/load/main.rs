@@ -113,18 +113,21 @@ async fn main() {
     }
     // What `cargo test` says after its `--` is for tests.
     let arguments = if measured { Arguments::parse() } else { Arguments::parse_from(["load"]) };
-    let bench = Bench {
+    let bench = Arc::new(Bench {
         full: arguments.bench,
         data: arguments.data,
         dir: arguments.dir,
         many: OnceLock::new(),
         one: OnceLock::new(),
-    };
+    });
     // One of each group that is measured together.
     let all = [1, 3, 4, 5, 8, 11, 12, 13, 14, 16].to_vec();
     let rows = if arguments.rows.is_empty() { all } else { arguments.rows };
     for row in rows {
-        for figure in bench.row(row).await {
+        let bench = bench.clone();
+        // In a task, as a client is mostly: `main` itself is in a thread of its own, which each answer would have to wake.
+        let figures = tokio::spawn(async move { bench.row(row).await });
+        for figure in figures.await.expect("a row does not panic") {
             if arguments.json {
                 println!("{}", figure.json());
             } else {
