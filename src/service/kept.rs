@@ -31,7 +31,7 @@ use quick_cache::{Equivalent, Weighter};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tonic::Request;
+use tonic::{Request, Response};
 
 /// Number of `answer` in every reply that is kept, and of `evaluate_time` in it.
 const ANSWER: u32 = 1;
@@ -40,11 +40,13 @@ const EVALUATE_TIME: u32 = 4;
 const PREFIX: usize = 5;
 
 /// A message that begins with an `Answer`, and has pages.
-pub trait Reply: Message {
+pub trait Reply {
     /// Its first field.
     fn answer(&self) -> Option<&Answer>;
-    /// Empty: it is all on one page.
-    fn next_page_token(&self) -> &str;
+    /// Whether it is all on one page.
+    fn is_all(&self) -> bool;
+    /// As it is encoded.
+    fn encoded(&self) -> Bytes;
 }
 
 macro_rules! replies {
@@ -54,22 +56,83 @@ macro_rules! replies {
                 self.answer.as_ref()
             }
 
-            fn next_page_token(&self) -> &str {
-                &self.next_page_token
+            fn is_all(&self) -> bool {
+                self.next_page_token.is_empty()
+            }
+
+            fn encoded(&self) -> Bytes {
+                self.encode_to_vec().into()
             }
         }
     )*};
 }
-replies!(GetTotalResponse, QueryRangeResponse, QueryCumulativeResponse, ListMilestonesResponse);
+replies!(GetTotalResponse, ListMilestonesResponse);
 
-/// A question that comes again: whoever answers it is to leave its reply in the extensions of the response.
-#[derive(Clone, Copy, Debug)]
-pub struct IsWanted;
+/// A reply that was written as it is sent, and never was a message.
+pub struct Written {
+    answer: Answer,
+    is_all: bool,
+    /// As gRPC sends it.
+    sent: Bytes,
+}
 
-impl IsWanted {
-    /// Whether a request says so.
-    pub fn is_in<T>(request: &Request<T>) -> bool {
-        request.extensions().get::<IsWanted>().is_some()
+impl Written {
+    /// What `write` puts behind what is there already, and the answer it begins with.
+    pub fn new(is_all: bool, write: impl FnOnce(&mut Vec<u8>) -> Answer) -> Written {
+        let mut sent = vec![0; PREFIX];
+        let answer = write(&mut sent);
+        let length = u32::try_from(sent.len() - PREFIX).expect("a page is no longer than a response may be");
+        sent[1..PREFIX].copy_from_slice(&length.to_be_bytes());
+        Written { answer, is_all, sent: sent.into() }
+    }
+
+    /// The response of it: the layer in front takes the bytes out of the extensions, and the message is empty. Where none is,
+    /// it is the message.
+    pub fn response<M: Message + Default>(response: Response<Written>, passed: Passed) -> Response<M> {
+        let (metadata, written, mut extensions) = response.into_parts();
+        let message = match passed.is_by_layer {
+            false => M::decode(written.encoded()).expect("it was written here"),
+            true => {
+                extensions.insert(Sent(written.sent));
+                M::default()
+            }
+        };
+        Response::from_parts(metadata, message, extensions)
+    }
+}
+
+impl Reply for Written {
+    fn answer(&self) -> Option<&Answer> {
+        Some(&self.answer)
+    }
+
+    fn is_all(&self) -> bool {
+        self.is_all
+    }
+
+    /// On its own, without the room that was made for more.
+    fn encoded(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.sent[PREFIX..])
+    }
+}
+
+/// A reply as gRPC sends it.
+#[derive(Clone)]
+struct Sent(Bytes);
+
+/// How a question came.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Passed {
+    /// The layer passed it on: what is in the extensions of the response is taken.
+    is_by_layer: bool,
+    /// It comes again: whoever answers it is to leave its reply there.
+    pub is_wanted: bool,
+}
+
+impl Passed {
+    /// As a request says.
+    pub fn of<T>(request: &Request<T>) -> Passed {
+        request.extensions().get().copied().unwrap_or_default()
     }
 }
 
@@ -88,7 +151,7 @@ impl KeptReply {
     pub fn of(reply: &impl Reply, validity: Validity) -> Option<KeptReply> {
         let answer = reply.answer()?;
         let time = answer.evaluate_time.as_ref()?;
-        if !reply.next_page_token().is_empty() || validity.until <= validity.from {
+        if !reply.is_all() || validity.until <= validity.from {
             return None;
         }
         // Fields are encoded in the order of their numbers.
@@ -96,7 +159,7 @@ impl KeptReply {
         let before_len = Answer { interval, time_zone, revision, ..Answer::default() }.encoded_len();
         let time_len = message::encoded_len(EVALUATE_TIME, time);
         let answer_len = answer.encoded_len();
-        let all = Bytes::from(reply.encode_to_vec());
+        let all = reply.encoded();
         let from = 1 + encoded_len_varint(answer_len as u64);
         let to = from + before_len;
         let kept = KeptReply {

@@ -1,7 +1,7 @@
 //! `QueryService`: totals and milestones out. Each call: ask, plan, run, tell.
 
 use super::convert::query as convert;
-use super::kept::{IsWanted, KeptReply, Reply};
+use super::kept::{KeptReply, Passed, Reply, Written};
 use super::page_token::Bound;
 use crate::domain::limit::READ_MESSAGES_WAITING_MAX;
 use crate::engine::Engine;
@@ -57,8 +57,8 @@ async fn run<T: Send + 'static>(run: impl FnOnce() -> Result<T, QueryError> + Se
 }
 
 /// Answers from memory where that is enough, else where it may block. A reply that is wanted again lies beside it.
-async fn attempt<P: Send + Sync + 'static, T: Reply + 'static>(
-    is_wanted: bool,
+async fn attempt<P: Send + Sync + 'static, T: Reply + Send + 'static>(
+    passed: Passed,
     most: Attempt,
     plan: P,
     scene: fn(&P) -> &Scene,
@@ -66,7 +66,7 @@ async fn attempt<P: Send + Sync + 'static, T: Reply + 'static>(
 ) -> Result<Response<T>, Status> {
     let answer = move |plan: &P| {
         let reply = answer(plan)?;
-        let validity = scene(plan).validity().filter(|_| is_wanted);
+        let validity = scene(plan).validity().filter(|_| passed.is_wanted);
         let kept = validity.and_then(|validity| KeptReply::of(&reply, validity));
         Ok((reply, kept))
     };
@@ -81,12 +81,14 @@ async fn attempt<P: Send + Sync + 'static, T: Reply + 'static>(
     Ok(response)
 }
 
-/// A page of windows: the answer's head, they themselves, and the token of the next page.
-fn windows(plan: &RangePlan, bound: &Bound) -> Result<(Answer, Vec<Window>, String), QueryError> {
-    let page = range::run(plan)?;
-    let next = page.next.map(|position| bound.write(plan.pin(position)));
-    let (answer, windows) = convert::range(&page);
-    Ok((answer, windows, next.unwrap_or_default()))
+/// A page of windows.
+async fn windows(passed: Passed, bound: Bound, plan: RangePlan) -> Result<Response<Written>, Status> {
+    let answer = move |plan: &RangePlan| {
+        let page = range::run(plan)?;
+        let next = page.next.map(|position| bound.write(plan.pin(position))).unwrap_or_default();
+        Ok(Written::new(next.is_empty(), |out| convert::windows(&page, &next, out)))
+    };
+    attempt(passed, Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
 }
 
 /// Sends all points; ends early when nobody listens any more.
@@ -103,7 +105,7 @@ fn send_points(plan: &PointsPlan, sender: &mpsc::Sender<Result<ReadPointsRespons
 #[tonic::async_trait]
 impl QueryService for Query {
     async fn get_total(&self, request: Request<GetTotalRequest>) -> Result<Response<GetTotalResponse>, Status> {
-        let is_wanted = IsWanted::is_in(&request);
+        let passed = Passed::of(&request);
         let mut request = request.into_inner();
         let (bound, token) = bound!("GetTotal", request);
         let plan = TotalPlan::of(&self.engine, convert::total_ask(request, token)).await.map_err(refused)?;
@@ -112,41 +114,33 @@ impl QueryService for Query {
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::total(&page, next.unwrap_or_default()))
         };
-        attempt(is_wanted, Attempt::OF_TWO_PATHS, plan, |plan| plan.scene(), answer).await
+        attempt(passed, Attempt::OF_TWO_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     async fn query_range(&self, request: Request<QueryRangeRequest>) -> Result<Response<QueryRangeResponse>, Status> {
-        let is_wanted = IsWanted::is_in(&request);
+        let passed = Passed::of(&request);
         let mut request = request.into_inner();
         let (bound, token) = bound!("QueryRange", request);
         let plan = RangePlan::of(&self.engine, convert::range_ask(request, token)).await.map_err(refused)?;
-        let answer = move |plan: &RangePlan| {
-            let (answer, windows, next_page_token) = windows(plan, &bound)?;
-            Ok(QueryRangeResponse { answer: Some(answer), windows, next_page_token })
-        };
-        attempt(is_wanted, Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
+        Ok(Written::response(windows(passed, bound, plan).await?, passed))
     }
 
     async fn query_cumulative(
         &self,
         request: Request<QueryCumulativeRequest>,
     ) -> Result<Response<QueryCumulativeResponse>, Status> {
-        let is_wanted = IsWanted::is_in(&request);
+        let passed = Passed::of(&request);
         let mut request = request.into_inner();
         let (bound, token) = bound!("QueryCumulative", request);
         let plan = RangePlan::of(&self.engine, convert::cumulative_ask(request, token)).await.map_err(refused)?;
-        let answer = move |plan: &RangePlan| {
-            let (answer, windows, next_page_token) = windows(plan, &bound)?;
-            Ok(QueryCumulativeResponse { answer: Some(answer), windows, next_page_token })
-        };
-        attempt(is_wanted, Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
+        Ok(Written::response(windows(passed, bound, plan).await?, passed))
     }
 
     async fn list_milestones(
         &self,
         request: Request<ListMilestonesRequest>,
     ) -> Result<Response<ListMilestonesResponse>, Status> {
-        let is_wanted = IsWanted::is_in(&request);
+        let passed = Passed::of(&request);
         let mut request = request.into_inner();
         let (bound, token) = bound!("ListMilestones", request);
         let plan = MilestonesPlan::of(&self.engine, convert::milestones_ask(request, token)).await.map_err(refused)?;
@@ -155,7 +149,7 @@ impl QueryService for Query {
             let next = page.next.map(|position| bound.write(plan.pin(position)));
             Ok(convert::milestones(&page, next.unwrap_or_default()))
         };
-        attempt(is_wanted, Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
+        attempt(passed, Attempt::OF_MANY_PATHS, plan, |plan| plan.scene(), answer).await
     }
 
     type ReadPointsStream = ReceiverStream<Result<ReadPointsResponse, Status>>;

@@ -45,20 +45,29 @@ const WAYS: [Way; 9] = [
     Way::Encoded,
 ];
 
-/// Asks for a total in frames; headers (but date and details), data and trailers of the answer.
-async fn asked(server: &Server, way: Way) -> (HeaderMap, Vec<u8>, Option<HeaderMap>) {
+/// A call, and what is asked beside the metric: one whose reply is a message, and those whose reply is written as it is sent.
+const CALLS: [(&str, &str); 3] = [
+    ("GetTotal", ""),
+    ("QueryRange", r#""calendar":{"unit":"DAY"},"endDate":"2026-09-02""#),
+    ("QueryCumulative", r#""calendar":{"unit":"MONTH"}"#),
+];
+
+/// Asks in frames; headers (but date and details), data and trailers of the answer.
+async fn asked(server: &Server, (call, what): (&str, &str), way: Way) -> (HeaderMap, Vec<u8>, Option<HeaderMap>) {
     let socket = tokio::net::TcpStream::connect(server.address).await.expect("a connection");
     let (mut client, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
     tokio::spawn(connection);
-    let mut request = http::Request::post(format!("http://{}/milepost.v1.QueryService/GetTotal", server.address))
+    let mut request = http::Request::post(format!("http://{}/milepost.v1.QueryService/{call}", server.address))
         .header("content-type", "application/grpc")
         .header("te", "trailers");
     if way == Way::Encoded {
         request = request.header("grpc-encoding", "brotli");
     }
     let (answer, mut send) = client.send_request(request.body(()).expect("a request"), false).expect("a stream");
-    let descriptor = crate::harness::POOL.get_message_by_name("milepost.v1.GetTotalRequest").expect("of the contract");
-    let message = from_json(descriptor, r#"{"selection":{"metric":"team/counts"}}"#).encode_to_vec();
+    let descriptor = crate::harness::POOL.get_message_by_name(&format!("milepost.v1.{call}Request"));
+    let more = if what.is_empty() { String::new() } else { format!(",{what}") };
+    let json = format!(r#"{{"selection":{{"metric":"team/counts"}}{more}}}"#);
+    let message = from_json(descriptor.expect("of the contract"), &json).encode_to_vec();
     let mut framed = Vec::new();
     framed.put_u8(u8::from(way == Way::Compressed));
     framed.put_u32(message.len() as u32 + u32::from(way == Way::Short));
@@ -97,26 +106,31 @@ async fn asked(server: &Server, way: Way) -> (HeaderMap, Vec<u8>, Option<HeaderM
 
 #[tokio::test]
 async fn every_way_to_ask_is_answered_as_the_first_time() {
-    for way in WAYS {
-        let server = server_with(DAILY).await;
-        push(&server, "", "2026-08-30=5").await;
-        let first = asked(&server, way).await;
-        // kept by now, however it was first asked
-        for _ in 0..3 {
-            ask(&server, "GetTotal", "").await;
-            assert_eq!(asked(&server, way).await, first, "{way:?}");
-        }
-        let (_, data, trailers) = first;
-        let status = trailers.map(|trailers| trailers["grpc-status"].clone());
-        match way {
-            Way::Whole | Way::EndApart | Way::Trailers | Way::InHalves => {
-                assert!(!data.is_empty(), "{way:?}");
-                assert_eq!(status.expect("trailers"), "0");
+    for asking in CALLS {
+        let (call, what) = asking;
+        let mut answers = Vec::new();
+        for way in WAYS {
+            let server = server_with(DAILY).await;
+            push(&server, "", "2026-08-30=5").await;
+            let first = asked(&server, asking, way).await;
+            // kept by now, however it was first asked
+            for _ in 0..3 {
+                ask(&server, call, what).await;
+                assert_eq!(asked(&server, asking, way).await, first, "{call} {way:?}");
             }
-            Way::Compressed | Way::Short | Way::Encoded => assert!(data.is_empty(), "{way:?}"),
-            Way::Twice | Way::AndAgain => {}
+            let (_, data, trailers) = first;
+            let status = trailers.map(|trailers| trailers["grpc-status"].clone());
+            match way {
+                Way::Whole | Way::EndApart | Way::Trailers | Way::InHalves => {
+                    assert_eq!(status.expect("trailers"), "0");
+                    answers.push(data);
+                }
+                Way::Compressed | Way::Short | Way::Encoded => assert!(data.is_empty(), "{call} {way:?}"),
+                Way::Twice | Way::AndAgain => {}
+            }
+            server.stop().await;
         }
-        server.stop().await;
+        assert!(answers[0].len() > 40 && answers.iter().all(|answer| *answer == answers[0]), "{call}");
     }
 }
 

@@ -3,10 +3,12 @@
 mod answer;
 mod changes;
 mod points;
+mod windows;
 
-pub use answer::{milestones, range, total};
+pub use answer::{milestones, total};
 pub use changes::changes;
 pub use points::Messages;
+pub use windows::windows;
 
 use crate::domain::calendar::Unit;
 use crate::proto::v1::{self, *};

@@ -1,6 +1,6 @@
 //! In front of `QueryService`: looks at a request's bytes before anything is made of them.
 
-use super::{Asked, IsWanted, KeptReply, PREFIX, Replies};
+use super::{Asked, KeptReply, PREFIX, Passed, Replies, Sent};
 use crate::engine::Engine;
 use bytes::Bytes;
 use futures::stream;
@@ -103,14 +103,15 @@ where
     if let Some(reply) = replies.get(asked) {
         return Ok(sent(reply));
     }
-    if replies.came_lately(asked) {
-        head.extensions.insert(IsWanted);
-    }
+    head.extensions.insert(Passed { is_by_layer: true, is_wanted: replies.came_lately(asked) });
     let mut response = inner.call(Request::from_parts(head, again)).await?;
     if let Some(reply) = response.extensions_mut().remove::<KeptReply>() {
         replies.keep(asked, reply);
     }
-    Ok(response)
+    Ok(match response.extensions_mut().remove::<Sent>() {
+        Some(Sent(reply)) => sent(reply),
+        None => response,
+    })
 }
 
 /// The message that a frame of data is, without its prefix; None: it is not exactly one.

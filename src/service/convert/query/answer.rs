@@ -11,21 +11,21 @@ use prost_types::Duration;
 use std::collections::BTreeMap;
 
 /// What all rows of a page are told by.
-struct Teller<'a> {
+pub(super) struct Teller<'a> {
     definition: &'a Definition,
     group_by: &'a [String],
 }
 
 impl<'a> Teller<'a> {
-    fn of(answer: &'a told::Answer) -> Teller<'a> {
+    pub(super) fn of(answer: &'a told::Answer) -> Teller<'a> {
         Teller { definition: &answer.definition, group_by: &answer.group_by }
     }
 
-    fn text(&self, units: i128) -> String {
+    pub(super) fn text(&self, units: i128) -> String {
         decimal::format(units, self.definition.scale)
     }
 
-    fn group(&self, key: &GroupKey) -> BTreeMap<String, String> {
+    pub(super) fn group(&self, key: &GroupKey) -> BTreeMap<String, String> {
         self.group_by.iter().cloned().zip(key.iter().map(|value| value.to_string())).collect()
     }
 
@@ -71,7 +71,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    fn levels(&self, levels: &told::Levels) -> GaugeLevels {
+    pub(super) fn levels(&self, levels: &told::Levels) -> GaugeLevels {
         let text = |level: Option<i64>| level.map(|level| self.text(level.into()));
         GaugeLevels {
             last: text(levels.last),
@@ -82,7 +82,7 @@ impl<'a> Teller<'a> {
     }
 }
 
-fn count(count: u64) -> i64 {
+pub(super) fn count(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
@@ -105,7 +105,7 @@ fn coverage(coverage: &told::Coverage) -> Coverage {
     }
 }
 
-fn marks(marks: &[Mark]) -> Vec<i32> {
+pub(super) fn marks(marks: &[Mark]) -> Vec<i32> {
     use v1::window::Mark as Told;
     let mark = |mark: &Mark| match mark {
         Mark::MidPeriod => Told::MidPeriod,
@@ -160,24 +160,6 @@ pub fn total(page: &Page<told::TotalRow>, next_page_token: String) -> GetTotalRe
         totals: page.rows.iter().map(row).collect(),
         next_page_token,
     }
-}
-
-/// The windows of `QueryRange`'s and `QueryCumulative`'s answer, and its head.
-pub fn range(page: &Page<told::WindowRow>) -> (Answer, Vec<Window>) {
-    let teller = Teller::of(&page.answer);
-    let text = |figure: Option<i128>| figure.map(|figure| teller.text(figure));
-    let row = |row: &told::WindowRow| Window {
-        group: teller.group(&row.group),
-        start_time: row.window.start.map(timestamp),
-        end_time: row.window.end.map(timestamp),
-        flow: text(row.flow),
-        total: text(row.total),
-        running: text(row.running),
-        levels: row.levels.as_ref().map(|levels| teller.levels(levels)),
-        point_count: count(row.point_count),
-        marks: marks(&row.marks),
-    };
-    (answer(&page.answer), page.rows.iter().map(row).collect())
 }
 
 /// `ListMilestones`' answer.
