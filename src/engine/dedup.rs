@@ -126,6 +126,10 @@ impl RequestIds {
     }
 }
 
+/// What a series of a batch mostly takes in what is digested, and one point of it: room that is made at once.
+const SERIES_BYTES: usize = 48;
+const POINT_BYTES: usize = 16;
+
 fn digest(bytes: &[u8]) -> [u8; 16] {
     let whole = Sha256::digest(bytes);
     whole[..16].try_into().expect("SHA-256 has 32 bytes")
@@ -172,6 +176,8 @@ fn write_change(out: &mut Writer, change: &Change) {
     match change {
         Change::Points { mode, series } => {
             out.byte(if *mode == Mode::Set { 1 } else { 2 });
+            let points: usize = series.iter().map(|write| write.points.len()).sum();
+            out.0.reserve(SERIES_BYTES * series.len() + POINT_BYTES * points);
             for write in series {
                 out.text(write.metric.as_str());
                 super::effect::write_labels(out, &write.labels);

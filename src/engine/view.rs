@@ -283,7 +283,8 @@ impl MetricView {
         if beginning.is_empty() && !left.may_look_at(all.len()) {
             return Err(StoreError::Deferred);
         }
-        let mut found = Vec::new();
+        // Mostly all are found, where all are asked for; in an attempt few.
+        let mut found = Vec::with_capacity(if filters.is_empty() { left.series_max(all.len()) } else { 0 });
         let begin_so = all.range(beginning.clone()..).take_while(|(labels, _)| labels.begin_with(&beginning));
         for (looked_at, (labels, series)) in begin_so.enumerate() {
             if !left.may_look_at(looked_at + 1) {
@@ -309,7 +310,7 @@ impl MetricView {
             if is_there {
                 found.push(view);
             }
-            if left.are_too_many(found.len()) {
+            if left.series_max(found.len()) < found.len() {
                 return Err(StoreError::Deferred);
             }
         }

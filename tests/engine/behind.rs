@@ -73,3 +73,43 @@ async fn a_group_that_waits_for_a_fold_keeps_what_the_fold_took_over() {
     assert_eq!(before.0, after.0, "recorded times");
     assert_eq!(before.1, after.1, "changes");
 }
+
+/// The niceness of this process's threads of a name.
+#[cfg(target_os = "linux")]
+fn nice_of(name: &str) -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux tells of threads");
+    let nice = |task: std::io::Result<std::fs::DirEntry>| {
+        // One that has ended meanwhile says nothing.
+        let stat = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+        let (head, fields) = stat.rsplit_once(')')?;
+        let is_named = head.split_once('(')?.1 == name;
+        // After its name: state is the 1st field, niceness the 17th.
+        fields.split_whitespace().nth(16).filter(|_| is_named)?.parse().ok()
+    };
+    tasks.filter_map(nice).collect()
+}
+
+/// Folds and sweeps go behind who answers and commits. A fold's thread lives as long as the fold: it is looked for while
+/// folds go on.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn folds_and_sweeps_go_behind_who_commits() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = EmbeddedStore::open(dir.path(), Arc::new(RealDisk), Arc::new(SystemRandom), StoreSettings::default());
+    let settings = Settings { memtable_bytes_max: 1, ..small() };
+    let clock = Arc::new(ManualClock::at(Time(1_000)));
+    let engine = Engine::open(Arc::new(store.expect("it opens")), clock, settings).expect("it opens");
+    engine.write(batch(Change::Create(Box::new(definition(Kind::Delta))))).await.expect("a metric");
+    let ours = nice_of("committer")[0];
+    let behind = (ours + 5).min(19);
+    let mut number = 0;
+    while !nice_of("folder").contains(&behind) {
+        number += 1;
+        assert!(number < 10_000, "a fold is seen, and it has gone behind");
+        let point = Point::of_period(Time(number * HOUR), Time((number + 1) * HOUR), 1);
+        engine.write(batch(set(vec![point]))).await.expect("written");
+    }
+    assert!(nice_of("sweeper").contains(&behind));
+    assert!(nice_of("committer").iter().all(|nice| *nice == ours));
+    engine.close().await.expect("closed");
+}

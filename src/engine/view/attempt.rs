@@ -72,9 +72,9 @@ impl Left {
         series <= SERIES_LOOKED_AT_MAX || !self.is_attempt()
     }
 
-    /// Whether so many series are too many.
-    pub(super) fn are_too_many(&self, series: usize) -> bool {
-        series > self.series_max.load(Ordering::Relaxed) as usize
+    /// How many of so many series may be found.
+    pub(super) fn series_max(&self, series: usize) -> usize {
+        series.min(self.series_max.load(Ordering::Relaxed) as usize)
     }
 }
 
