@@ -4,12 +4,13 @@ use std::io;
 use std::thread::{Builder, JoinHandle};
 
 /// How much nicer such a thread is than the others. While nobody else wants the processor it has all of it; beside one
-/// other it gets a quarter of it, so that folding goes on on a machine that is busy with something else.
+/// other thread it gets a third, beside four a tenth (a fifth, were it no nicer). No more than that: whoever writes faster
+/// than is folded waits for the fold, which cannot be put before others again.
 ///
 /// (A question that comes while it runs would wait for the end of its time slice, 4 ms of a kernel that ticks 250 times a
-/// second. By turns, 9 runs each: the p99 of totals beside a writer 10.9, 9.2 and 12.4 times the idle one without, 6.8, 7.7
-/// and 8.3 with it; at 10, where it would get a tenth, 6.3, 7.6 and 7.4.)
-const NICER: i32 = 5;
+/// second. By turns, three times three runs each: the p99 of totals beside a writer 6.9, 9.3 and 8.5 times the idle one
+/// without, 3.9, 6.8 and 6.8 at 2, 4.0, 6.9 and 6.2 at 3, 7.2, 4.0 and 7.1 at 5.)
+const NICER: i32 = 3;
 
 /// Starts a thread behind all others.
 pub fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {

@@ -360,7 +360,7 @@ impl Series {
         Series { id, labels, root, aside: (!is_nothing).then(|| Arc::new(aside)) }
     }
 
-    /// Gives it another root. One that is shared with what it was is made anew, and the root that it had not copied first.
+    /// Gives it another root. A series that others hold as it was is made anew of the new root: its old one is not copied.
     pub fn take_root(this: &mut Arc<Series>, root: Option<Entry>) {
         match Arc::get_mut(this) {
             Some(series) => series.root = root,

@@ -17,7 +17,9 @@ mod layer;
 
 pub use layer::Kept;
 
-use crate::domain::limit::{KEPT_QUESTIONS_REMEMBERED, KEPT_REPLIES_BYTES_MAX, KEPT_REPLY_BYTES_MAX};
+use crate::domain::limit::{
+    KEPT_QUESTIONS_REMEMBERED, KEPT_REPLIES_BYTES_MAX, KEPT_REPLY_BYTES_MAX, RESPONSE_BYTES_MAX,
+};
 use crate::domain::time::Time;
 use crate::engine::Engine;
 use crate::proto::v1::*;
@@ -86,11 +88,11 @@ impl Written {
         Written { answer, is_all, sent: sent.into() }
     }
 
-    /// The response of it: the layer in front takes the bytes out of the extensions, and the message is empty. Where none is,
-    /// it is the message.
+    /// Its response. To the layer in front the bytes are handed in the extensions, beside an empty message, which it does not
+    /// send; any other caller, or where they are longer than a response may be, gets the message, for tonic to send or refuse.
     pub fn response<M: Message + Default>(response: Response<Written>, passed: Passed) -> Response<M> {
         let (metadata, written, mut extensions) = response.into_parts();
-        let message = match passed.is_by_layer {
+        let message = match passed.is_by_layer && written.sent.len() <= PREFIX + RESPONSE_BYTES_MAX {
             false => M::decode(written.encoded()).expect("it was written here"),
             true => {
                 extensions.insert(Sent(written.sent));

@@ -101,7 +101,7 @@ async fn folds_and_sweeps_go_behind_who_commits() {
     let engine = Engine::open(Arc::new(store.expect("it opens")), clock, settings).expect("it opens");
     engine.write(batch(Change::Create(Box::new(definition(Kind::Delta))))).await.expect("a metric");
     let ours = nice_of("committer")[0];
-    let behind = (ours + 5).min(19);
+    let behind = (ours + 3).min(19);
     let mut number = 0;
     while !nice_of("folder").contains(&behind) {
         number += 1;

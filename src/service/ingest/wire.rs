@@ -135,7 +135,7 @@ impl FromWire for FixedTimes {
     }
 }
 
-/// Two numbers, which `prost` reads; not in a buffer that is limited to them.
+/// Two numbers, which `prost` reads, out of one piece of memory as all else here.
 impl FromWire for RegularTimes {
     fn take(&mut self, _: u32, _: &[u8]) -> Result<bool, DecodeError> {
         Ok(false)

@@ -69,7 +69,8 @@ pub(super) struct AskedPoints {
 }
 
 impl AskedPoints {
-    /// Lets go of what no fault against the state names: while the engine works, and not once it has answered.
+    /// Lets go of labels and packed numbers, which no fault against the state names: while the engine works, and not once it
+    /// has answered.
     fn keep_names_only(&mut self) {
         for series in &mut self.request.series {
             series.labels = BTreeMap::new();
