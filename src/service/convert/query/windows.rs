@@ -53,12 +53,10 @@ fn write(teller: &Teller<'_>, row: &WindowRow, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::calendar::{MonthDay, Weekday, Zone};
-    use crate::domain::definition::{Definition, Kind};
-    use crate::domain::name::MetricName;
     use crate::domain::time::Time;
-    use crate::proto::v1::{GaugeLevels, QueryCumulativeResponse, QueryRangeResponse, Window};
+    use crate::proto::v1::{self, GaugeLevels, QueryCumulativeResponse, QueryRangeResponse, Window};
     use crate::query::answer as told;
+    use crate::service::convert::metric;
     use proptest::prelude::*;
     use prost::Message;
     use std::sync::Arc;
@@ -84,28 +82,16 @@ mod tests {
     }
 
     fn page(rows: Vec<WindowRow>, group_by: &[String]) -> Page<WindowRow> {
-        let definition = Definition {
-            name: MetricName::parse("notify/messages").expect("a name"),
-            display_name: String::new(),
-            description: String::new(),
-            unit: String::new(),
-            kind: Kind::Delta,
-            scale: 2,
-            label_names: group_by.to_vec(),
-            period: None,
-            zone: Zone::utc(),
-            week_start: Weekday::Monday,
-            year_start: MonthDay { month: 1, day: 1 },
-            overdue_after_nanos: None,
-            create_time: Time(0),
-            update_time: Time(0),
-        };
+        let (kind, label_names) = (v1::metric::Kind::Delta as i32, group_by.to_vec());
+        let name = "notify/messages".to_string();
+        let metric = v1::Metric { name, kind, scale: 2, label_names, ..Default::default() };
+        let definition = Arc::new(metric::definition(&metric).expect("nothing is wrong with it"));
         let answer = told::Answer {
             interval: told::Edges::default(),
             zone: String::new(),
             revision: 7,
             evaluate_time: Time(0),
-            definition: Arc::new(definition),
+            definition,
             group_by: group_by.to_vec(),
             groups: Vec::new(),
         };
