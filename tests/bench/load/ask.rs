@@ -141,7 +141,7 @@ pub async fn one_long(bench: &Bench) -> Vec<Figure> {
         let per_call = per_call(&server, before, asked);
         figures.push(Figure::of(6, &format!("{what}: the server's processor time"), per_call, "us a call"));
     }
-    server.stop();
+    server.stop().await;
     figures
 }
 
@@ -180,7 +180,7 @@ pub async fn past(bench: &Bench) -> Vec<Figure> {
         });
         figures.push(Figure::of(16, &format!("total {what}"), 1e3 * quantile(runs.await, 0.5), "ms"));
     }
-    server.stop();
+    server.stop().await;
     figures
 }
 
@@ -228,7 +228,7 @@ pub async fn many(bench: &Bench) -> Vec<Figure> {
     let (read, sum) = calls::read(&mut asker, &name(0)).await;
     figures.push(Figure::rate(10, "ReadPoints, one connection", read, began.elapsed().as_secs_f64()));
     assert_eq!((read, sum), (workload.all(), workload.running(0..workload.series).last()));
-    server.stop();
+    server.stop().await;
     figures
 }
 
@@ -265,7 +265,7 @@ pub async fn very_many(bench: &Bench) -> Vec<Figure> {
     let workload = Arc::new(Workload::made_up(bench.scale(10_000, 50), bench.scale(1_000, 200), 3_600));
     let (_dir, server) = loaded(bench, &workload).await;
     let figures = sums(bench, &workload, &server, "10,000 series").await;
-    server.stop();
+    server.stop().await;
     figures
 }
 
@@ -314,7 +314,7 @@ pub async fn beside_ingest(bench: &Bench) -> Vec<Figure> {
         }
     }
     another_client.shutdown_background();
-    server.stop();
+    server.stop().await;
     figures
 }
 
@@ -344,7 +344,7 @@ pub async fn late(bench: &Bench) -> Vec<Figure> {
     let mut asker = calls::asker(server.connect().await);
     let counted = calls::total(&mut asker, &calls::selection(&name(0), None), i64::MAX / 2, None).await;
     assert_eq!(counted, workload.running(0..1).last() + count as i64, "every correction is in the total");
-    server.stop();
+    server.stop().await;
     let mut figures = vec![Figure::of(11, "late points into one long series, 64 in flight", rate, "points/s")];
 
     let workload = bench.many_series();
@@ -382,6 +382,6 @@ pub async fn late(bench: &Bench) -> Vec<Figure> {
     figures.push(Figure::of(11, "1,000 corrections, then the total over all (W4)", 1e3 * seconds[0], "ms"));
     let again = 1e3 * quantile(seconds.split_off(1), 0.5);
     figures.push(Figure::of(11, "the same again, of the same blocks", again, "ms"));
-    server.stop();
+    server.stop().await;
     figures
 }

@@ -71,7 +71,7 @@ pub async fn days(bench: &Bench) -> Vec<Figure> {
             add("fold files now, of live data then", on_disk.folds as f64 / living, "x");
         }
     }
-    server.stop();
+    server.stop().await;
     figures
 }
 

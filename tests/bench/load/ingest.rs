@@ -146,7 +146,7 @@ pub async fn columns(bench: &Bench) -> Vec<Figure> {
             points,
             seconds,
         ));
-        server.stop();
+        server.stop().await;
     }
     figures
 }
@@ -165,7 +165,7 @@ pub async fn on_disk(bench: &Bench) -> Vec<Figure> {
         } else {
             loaded(bench, workload).await
         };
-        server.stop();
+        server.stop().await;
         let on_disk = OnDisk::of(&dir.path().join("data"));
         let points = workload.all() as f64;
         figures.push(Figure::of(4, what, on_disk.kept as f64 / points, "B a point"));
@@ -306,7 +306,7 @@ pub async fn million(bench: &Bench) -> Vec<Figure> {
         let mut asker = calls::asker(server.connect().await);
         let counted = calls::total(&mut asker, &calls::selection(&name(0), None), i64::MAX / 2, None).await;
         assert_eq!(counted, sum, "{what}: every point counts");
-        server.stop();
+        server.stop().await;
     }
     figures
 }

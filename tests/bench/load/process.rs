@@ -113,11 +113,11 @@ impl Server {
     }
 
     /// SIGTERM: what was taken is finished and folded.
-    pub fn stop(mut self) {
+    pub async fn stop(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").arg(&pid).status().expect("kill is there").success());
         // Not in the way of connections, which the server waits for: their tasks may be this thread's.
-        let ended = tokio::task::block_in_place(|| self.child.wait());
+        let ended = tokio::task::spawn_blocking(move || self.child.wait()).await.expect("waiting does not panic");
         assert!(ended.expect("it ends").success(), "it ends well");
     }
 
