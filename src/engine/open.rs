@@ -21,6 +21,7 @@ use super::torn::{Marked, Torn};
 use super::tree::Entry;
 use super::tree::apply::nodes;
 use super::tree::child::{Child, Loader, Place};
+use crate::domain::definition::Kind;
 use crate::domain::name::{ComponentName, MetricName};
 use crate::domain::time::Time;
 use crate::store::{Damage, FrameRef, Gap, IndexState, Line, Position, StoreError};
@@ -63,20 +64,14 @@ pub struct Opened {
 struct Building {
     component: Component,
     ids: Vec<(Line, FrameRef)>,
-    /// Apart from the map, which would take three times as much where there are very many.
-    series: HashMap<u64, Box<SeriesBuilding>>,
+    /// From the files, by id. Apart from the map, which would take three times as much where there are very many.
+    series: HashMap<u64, Box<Standing<SeriesRecord, Entry, Run>>>,
+    /// As the index has them, by page.
+    indexed: Vec<Vec<pages::PageRecord>>,
     changes: BTreeMap<MetricId, Vec<StoredChanges>>,
     damaged: Option<StoreError>,
     /// In a store that is opened to be repaired.
     torn: Option<Torn>,
-}
-
-/// A series while its frames are read.
-enum SeriesBuilding {
-    /// From the files.
-    Frames(Standing<SeriesRecord, Entry, Run>),
-    /// As the index has it.
-    Indexed(pages::PageRecord),
 }
 
 /// What a frame of a component's own says. None: it was given up.
@@ -272,9 +267,8 @@ pub fn rebuild(loader: &Loader, settings: &Settings, lines: &[(Line, FrameRef)])
     }
     let whole = |(name, (part, damaged)): (ComponentName, (Building, bool))| {
         let Building { component, series, .. } = part;
-        let names: HashMap<MetricId, _> = component.metrics.iter().map(|(name, m)| (m.id, name.clone())).collect();
-        let series =
-            series.into_iter().filter_map(|(id, series)| Some((id, series.finish(settings, &names, &component)?)));
+        let kinds = kinds(&component);
+        let series = series.into_iter().filter_map(|(id, standing)| Some((id, grown(*standing, settings, &kinds)?)));
         let series = series.collect();
         (name, Rebuilt { component, series, damaged })
     };
@@ -302,6 +296,7 @@ impl Building {
             component: Component::new(name.clone()),
             ids: Vec::new(),
             series: HashMap::new(),
+            indexed: Vec::new(),
             changes: BTreeMap::new(),
             damaged: None,
             torn: repairs.map(Torn::new),
@@ -427,9 +422,7 @@ impl Building {
 
     /// A series, as far as its frames say.
     fn standing(&mut self, id: u64) -> &mut Standing<SeriesRecord, Entry, Run> {
-        let series = self.series.entry(id).or_insert_with(|| Box::new(SeriesBuilding::Frames(Standing::default())));
-        let SeriesBuilding::Frames(standing) = &mut **series else { unreachable!("it is not read from the index too") };
-        standing
+        self.series.entry(id).or_default()
     }
 
     /// The component, with the trees of its series.
@@ -457,9 +450,12 @@ impl Building {
         // By id, which is nearly the order of labels: the map of series grows at its end then, and not all over.
         let mut series: Vec<_> = std::mem::take(&mut self.series).into_iter().collect();
         series.sort_unstable_by_key(|(id, _)| *id);
-        for (id, building) in series {
-            // Series without a record, or of a metric that is gone, are of deleted metrics.
-            let Some((mut record, root, runs)) = building.finish(settings, &names, &self.component) else { continue };
+        let kinds = kinds(&self.component);
+        // Series without a record, or of a metric that is gone, are of deleted metrics.
+        let series = series.into_iter().filter_map(|(_, standing)| grown(*standing, settings, &kinds));
+        let indexed = std::mem::take(&mut self.indexed).into_iter().flatten();
+        for (mut record, root, runs) in indexed.chain(series) {
+            let id = record.id;
             let Some(name) = names.get(&record.metric) else {
                 // A page that still says something of them: earlier versions left it.
                 pages.insert(pages::page_of(id));
@@ -497,29 +493,29 @@ impl Building {
     }
 }
 
-impl SeriesBuilding {
-    fn finish(
-        self,
-        settings: &Settings,
-        names: &HashMap<MetricId, MetricName>,
-        component: &Component,
-    ) -> Option<pages::PageRecord> {
-        let (mut record, mut level, runs) = match self {
-            SeriesBuilding::Frames(standing) => standing.finish(|record| record.inline.is_some())?,
-            SeriesBuilding::Indexed(record) => return Some(record),
-        };
-        let kind = component.metrics.get(names.get(&record.metric)?)?.definition().kind;
-        let root = match record.inline.take() {
-            Some((extent, sum, packed)) => Some(Entry { extent, sum, child: Child::stored(Place::Inline(packed)) }),
-            None => {
-                while level.len() > 1 {
-                    level = nodes(kind, level, settings.node_children_max, true);
-                }
-                level.pop()
+/// The kinds of a component's metrics.
+fn kinds(component: &Component) -> HashMap<MetricId, Kind> {
+    component.metrics.values().map(|metric| (metric.id, metric.definition().kind)).collect()
+}
+
+/// The series that its frames come to, with its tree. None: it has no record, or its metric is gone.
+fn grown(
+    standing: Standing<SeriesRecord, Entry, Run>,
+    settings: &Settings,
+    kinds: &HashMap<MetricId, Kind>,
+) -> Option<pages::PageRecord> {
+    let (mut record, mut level, runs) = standing.finish(|record| record.inline.is_some())?;
+    let kind = *kinds.get(&record.metric)?;
+    let root = match record.inline.take() {
+        Some((extent, sum, packed)) => Some(Entry { extent, sum, child: Child::stored(Place::Inline(packed)) }),
+        None => {
+            while level.len() > 1 {
+                level = nodes(kind, level, settings.node_children_max, true);
             }
-        };
-        Some((record, root, runs))
-    }
+            level.pop()
+        }
+    };
+    Some((record, root, runs))
 }
 
 /// The series of an index that was closed cleanly.
@@ -529,11 +525,7 @@ fn read_pages(building: &mut BTreeMap<ComponentName, Building>, loader: &Loader)
     loader.store().scan_index(pages::PREFIX, &mut |key, value| {
         let Some(part) = pages::component_of(key).and_then(|name| building.get_mut(&name)) else { return };
         match pages::read(&value) {
-            Ok(records) => {
-                for record in records {
-                    part.series.insert(record.0.id, Box::new(SeriesBuilding::Indexed(record)));
-                }
-            }
+            Ok(records) => part.indexed.push(records),
             Err(e) => failed = Some(e),
         }
     })?;

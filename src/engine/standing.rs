@@ -9,6 +9,12 @@ use std::collections::BTreeMap;
 /// block, `N` of a run.
 pub struct Standing<R, B, N> {
     record: Option<R>,
+    /// None of most, where there are very many: their points are in their records.
+    own: Option<Box<Own<B, N>>>,
+}
+
+/// What a series has in frames of its own.
+struct Own<B, N> {
     /// By first key, with the last key.
     blocks: BTreeMap<Time, (Time, B)>,
     runs: Vec<N>,
@@ -16,7 +22,13 @@ pub struct Standing<R, B, N> {
 
 impl<R, B, N> Default for Standing<R, B, N> {
     fn default() -> Self {
-        Standing { record: None, blocks: BTreeMap::new(), runs: Vec::new() }
+        Standing { record: None, own: None }
+    }
+}
+
+impl<B, N> Default for Own<B, N> {
+    fn default() -> Self {
+        Own { blocks: BTreeMap::new(), runs: Vec::new() }
     }
 }
 
@@ -28,29 +40,32 @@ impl<R, B, N> Standing<R, B, N> {
 
     /// A later block stands in its range: what overlaps it was rewritten.
     pub fn take_block(&mut self, first: Time, last: Time, block: B) {
-        let overlaps = self.blocks.range(..=last).rev().take_while(|(_, (end, _))| *end >= first);
+        let blocks = &mut self.own.get_or_insert_default().blocks;
+        let overlaps = blocks.range(..=last).rev().take_while(|(_, (end, _))| *end >= first);
         let dead: Vec<Time> = overlaps.map(|(first, _)| *first).collect();
         if !planted::is(Bug::KeepReplacedBlock) {
             dead.iter().for_each(|first| {
-                self.blocks.remove(first);
+                blocks.remove(first);
             });
         }
-        self.blocks.insert(first, (last, block));
+        blocks.insert(first, (last, block));
     }
 
     /// A run that is `whole` takes the place of all before.
     pub fn take_run(&mut self, run: N, whole: bool) {
+        let runs = &mut self.own.get_or_insert_default().runs;
         if whole {
-            self.runs.clear();
+            runs.clear();
         }
-        self.runs.push(run);
+        runs.push(run);
     }
 
     /// What stands: the record, the blocks in order of time, the runs. None: a series without a record is not there. One
     /// whose points are in its record has no blocks: they are of a time when it was longer.
     pub fn finish(self, is_inline: impl FnOnce(&R) -> bool) -> Option<(R, Vec<B>, Vec<N>)> {
         let record = self.record?;
-        let blocks = if is_inline(&record) { BTreeMap::new() } else { self.blocks };
-        Some((record, blocks.into_values().map(|(_, block)| block).collect(), self.runs))
+        let Own { blocks, runs } = self.own.map(|own| *own).unwrap_or_default();
+        let blocks = if is_inline(&record) { BTreeMap::new() } else { blocks };
+        Some((record, blocks.into_values().map(|(_, block)| block).collect(), runs))
     }
 }
