@@ -49,6 +49,27 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// As the contract says where nothing else is said: irregular, whole numbers, without labels; days are those of UTC, weeks
+    /// begin on Mondays and years with January. It was never made.
+    pub fn new(name: MetricName, kind: Kind) -> Definition {
+        Definition {
+            name,
+            display_name: String::new(),
+            description: String::new(),
+            unit: String::new(),
+            kind,
+            scale: 0,
+            label_names: Vec::new(),
+            period: None,
+            zone: Zone::utc(),
+            week_start: Weekday::Monday,
+            year_start: MonthDay { month: 1, day: 1 },
+            overdue_after_nanos: None,
+            create_time: Time::default(),
+            update_time: Time::default(),
+        }
+    }
+
     /// The metric's periods as a calendar; None where it is irregular.
     pub fn periods(&self) -> Option<Calendar> {
         self.period.map(|p| Calendar::of_period(p, self.zone.clone(), self.week_start, self.year_start))

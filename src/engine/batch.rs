@@ -93,6 +93,26 @@ pub struct Patch {
     pub year_start: Option<crate::domain::calendar::MonthDay>,
 }
 
+impl Patch {
+    /// A definition with these fields in the place of its own.
+    pub fn applied_to(self, old: Definition) -> Definition {
+        Definition {
+            display_name: self.display_name.unwrap_or(old.display_name),
+            description: self.description.unwrap_or(old.description),
+            unit: self.unit.unwrap_or(old.unit),
+            kind: self.kind.unwrap_or(old.kind),
+            scale: self.scale.unwrap_or(old.scale),
+            label_names: self.label_names.unwrap_or(old.label_names),
+            period: self.period.unwrap_or(old.period),
+            zone: self.zone.unwrap_or(old.zone),
+            week_start: self.week_start.unwrap_or(old.week_start),
+            year_start: self.year_start.unwrap_or(old.year_start),
+            overdue_after_nanos: self.overdue_after_nanos.unwrap_or(old.overdue_after_nanos),
+            ..old
+        }
+    }
+}
+
 /// What a value does to the one that is there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {

@@ -47,22 +47,7 @@ pub fn batch(change: Change) -> Batch {
 }
 
 pub fn definition(name: MetricName, period: Option<Period>) -> Definition {
-    Definition {
-        name,
-        display_name: String::new(),
-        description: String::new(),
-        unit: String::new(),
-        kind: Kind::Delta,
-        scale: 0,
-        label_names: Vec::new(),
-        period,
-        zone: Zone::utc(),
-        week_start: Weekday::Monday,
-        year_start: MonthDay { month: 1, day: 1 },
-        overdue_after_nanos: None,
-        create_time: Time(0),
-        update_time: Time(0),
-    }
+    Definition { period, ..Definition::new(name, Kind::Delta) }
 }
 
 /// Counts around 50 with a daily rhythm: a small generator, so that blocks pack as real ones do.

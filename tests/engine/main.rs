@@ -18,7 +18,7 @@ mod told;
 mod wide;
 
 use milepost::clock::ManualClock;
-use milepost::domain::calendar::{MonthDay, Period, Weekday, Zone};
+use milepost::domain::calendar::Period;
 use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::MetricName;
 use milepost::domain::point::{Labels, Point};
@@ -50,22 +50,7 @@ fn name() -> MetricName {
 }
 
 fn definition(kind: Kind) -> Definition {
-    Definition {
-        name: name(),
-        display_name: String::new(),
-        description: String::new(),
-        unit: String::new(),
-        kind,
-        scale: 0,
-        label_names: Vec::new(),
-        period: Some(Period::Minutes(60)),
-        zone: Zone::utc(),
-        week_start: Weekday::Monday,
-        year_start: MonthDay { month: 1, day: 1 },
-        overdue_after_nanos: None,
-        create_time: Time(0),
-        update_time: Time(0),
-    }
+    Definition { period: Some(Period::Minutes(60)), ..Definition::new(name(), kind) }
 }
 
 fn batch(change: Change) -> Batch {

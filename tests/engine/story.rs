@@ -4,7 +4,7 @@
 use super::told::HOUR;
 use milepost::clock::ManualClock;
 use milepost::disk::RealDisk;
-use milepost::domain::calendar::{MonthDay, Period, Weekday, Zone};
+use milepost::domain::calendar::{MonthDay, Period};
 use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::MetricName;
 use milepost::domain::point::Point;
@@ -75,20 +75,14 @@ pub fn batch(metric: &str, change: Change) -> Batch {
 
 fn definition(metric: &str, kind: Kind, labels: &[&str]) -> Definition {
     Definition {
-        name: name(metric),
         display_name: format!("Number of {metric}"),
-        description: String::new(),
         unit: "things".to_string(),
-        kind,
         scale: 2,
         label_names: labels.iter().map(|label| label.to_string()).collect(),
         period: (kind == Kind::Delta).then_some(Period::Minutes(60)),
-        zone: Zone::utc(),
-        week_start: Weekday::Monday,
         year_start: MonthDay { month: 4, day: 6 },
         overdue_after_nanos: Some(5 * HOUR),
-        create_time: Time(0),
-        update_time: Time(0),
+        ..Definition::new(name(metric), kind)
     }
 }
 

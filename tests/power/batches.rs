@@ -2,7 +2,7 @@
 //! the same as the engine takes them.
 
 use crate::oracle::{COMPONENTS, Deed, LABELS, METRICS, Oracle, Points, Sent, Writes};
-use milepost::domain::calendar::{MonthDay, Period, Weekday, Zone};
+use milepost::domain::calendar::Period;
 use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::{ComponentName, MetricName};
 use milepost::domain::point::{Labels, Point};
@@ -114,20 +114,10 @@ pub fn point(kind: Kind, hour: i64, value: i64) -> Point {
 
 fn definition(component: usize, metric: usize, description: &str) -> Definition {
     Definition {
-        name: metric_name(component, metric),
-        display_name: String::new(),
         description: description.to_string(),
-        unit: String::new(),
-        kind: METRICS[metric].1,
-        scale: 0,
         label_names: vec!["label".to_string()],
         period: Some(Period::Minutes(60)),
-        zone: Zone::utc(),
-        week_start: Weekday::Monday,
-        year_start: MonthDay { month: 1, day: 1 },
-        overdue_after_nanos: None,
-        create_time: Time(0),
-        update_time: Time(0),
+        ..Definition::new(metric_name(component, metric), METRICS[metric].1)
     }
 }
 

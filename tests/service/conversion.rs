@@ -1,7 +1,7 @@
 //! A batch by meaning: whatever its order, form and entries, it comes to the same; and a naive reading of the rules
 //! finds the same faults.
 
-use milepost::domain::calendar::{MonthDay, Period, Weekday, Zone};
+use milepost::domain::calendar::{Period, Zone};
 use milepost::domain::definition::{Definition, Kind};
 use milepost::domain::name::MetricName;
 use milepost::domain::point::Point as Kept;
@@ -19,20 +19,11 @@ const DAY: i64 = 86_400_000_000_000;
 
 fn metrics(kind: Kind, period: Option<Period>, zone: &str) -> Metrics {
     let definition = Definition {
-        name: MetricName::parse("a/m").expect("a name"),
-        display_name: String::new(),
-        description: String::new(),
-        unit: String::new(),
-        kind,
         scale: 2,
         label_names: vec!["l".to_owned()],
         period,
         zone: Zone::parse(zone).expect("a zone"),
-        week_start: Weekday::Monday,
-        year_start: MonthDay { month: 1, day: 1 },
-        overdue_after_nanos: None,
-        create_time: Time(0),
-        update_time: Time(0),
+        ..Definition::new(MetricName::parse("a/m").expect("a name"), kind)
     };
     [("a/m".to_owned(), Known::of(Arc::new(definition)))].into()
 }

@@ -3,7 +3,6 @@
 use super::frames::{FrameKind, read_changes_line, read_run_line};
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::calendar::{MonthDay, Weekday, Zone};
 use crate::domain::definition::{Definition, Kind};
 use crate::domain::point::Point;
 use crate::engine::batch::{Batch, Change, Column, Mode, Origin, SeriesWrite};
@@ -17,22 +16,7 @@ fn name() -> MetricName {
 }
 
 fn definition() -> Definition {
-    Definition {
-        name: name(),
-        display_name: String::new(),
-        description: String::new(),
-        unit: String::new(),
-        kind: Kind::Delta,
-        scale: 0,
-        label_names: vec!["channel".to_string()],
-        period: None,
-        zone: Zone::utc(),
-        week_start: Weekday::Monday,
-        year_start: MonthDay { month: 1, day: 1 },
-        overdue_after_nanos: None,
-        create_time: Time(0),
-        update_time: Time(0),
-    }
+    Definition { label_names: vec!["channel".to_string()], ..Definition::new(name(), Kind::Delta) }
 }
 
 async fn write(engine: &Engine, change: Change) {

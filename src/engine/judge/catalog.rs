@@ -40,7 +40,7 @@ pub(super) fn create(component: &Component, asked: &Definition, now: Time) -> Re
 pub(super) fn update(component: &Component, name: &MetricName, patch: &Patch, now: Time) -> Result<Finding, Refused> {
     let metric = there(component, name)?;
     let old = metric.definition();
-    let mut new = patched(old, patch);
+    let mut new = patch.clone().applied_to(Definition::clone(old));
     if new == **old {
         return Ok(finding(Deed::Nothing, Some(old.clone())));
     }
@@ -51,26 +51,6 @@ pub(super) fn update(component: &Component, name: &MetricName, patch: &Patch, no
     new.update_time = now;
     let new = Arc::new(new);
     Ok(finding(Deed::Define(metric.id, new.clone()), Some(new)))
-}
-
-fn patched(old: &Definition, patch: &Patch) -> Definition {
-    let p = patch.clone();
-    Definition {
-        name: old.name.clone(),
-        display_name: p.display_name.unwrap_or_else(|| old.display_name.clone()),
-        description: p.description.unwrap_or_else(|| old.description.clone()),
-        unit: p.unit.unwrap_or_else(|| old.unit.clone()),
-        kind: p.kind.unwrap_or(old.kind),
-        scale: p.scale.unwrap_or(old.scale),
-        label_names: p.label_names.unwrap_or_else(|| old.label_names.clone()),
-        period: p.period.unwrap_or(old.period),
-        zone: p.zone.unwrap_or_else(|| old.zone.clone()),
-        week_start: p.week_start.unwrap_or(old.week_start),
-        year_start: p.year_start.unwrap_or(old.year_start),
-        overdue_after_nanos: p.overdue_after_nanos.unwrap_or(old.overdue_after_nanos),
-        create_time: old.create_time,
-        update_time: old.update_time,
-    }
 }
 
 pub(super) fn delete(component: &Component, name: &MetricName, force: bool) -> Result<Finding, Refused> {

@@ -5,7 +5,6 @@ use super::child::{Body, Loader};
 use super::growing::{Before, PIECES_A_BLOCK};
 use super::walk::{NoPast, Walk};
 use super::*;
-use crate::domain::calendar::{MonthDay, Weekday, Zone};
 use crate::domain::definition::Definition;
 use crate::domain::name::MetricName;
 use crate::domain::point::Point;
@@ -96,22 +95,7 @@ impl Made {
 }
 
 fn definition() -> Definition {
-    Definition {
-        name: MetricName::parse("team/counts").expect("a name"),
-        display_name: String::new(),
-        description: String::new(),
-        unit: String::new(),
-        kind: Kind::Delta,
-        scale: 0,
-        label_names: Vec::new(),
-        period: None,
-        zone: Zone::utc(),
-        week_start: Weekday::Monday,
-        year_start: MonthDay { month: 1, day: 1 },
-        overdue_after_nanos: None,
-        create_time: Time(0),
-        update_time: Time(0),
-    }
+    Definition::new(MetricName::parse("team/counts").expect("a name"), Kind::Delta)
 }
 
 fn set(times: impl Iterator<Item = i64>) -> Changes {

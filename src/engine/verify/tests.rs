@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::calendar::{MonthDay, Weekday, Zone};
 use crate::domain::definition::Kind;
 use crate::domain::point::Point;
 use crate::engine::Settings;
@@ -18,20 +17,8 @@ use crate::store::{Line, Store};
 
 fn definition() -> Definition {
     Definition {
-        name: MetricName::parse("team/counts").expect("a name"),
-        display_name: String::new(),
-        description: String::new(),
-        unit: String::new(),
-        kind: Kind::Delta,
-        scale: 0,
         label_names: vec!["channel".to_string()],
-        period: None,
-        zone: Zone::utc(),
-        week_start: Weekday::Monday,
-        year_start: MonthDay { month: 1, day: 1 },
-        overdue_after_nanos: None,
-        create_time: Time(0),
-        update_time: Time(0),
+        ..Definition::new(MetricName::parse("team/counts").expect("a name"), Kind::Delta)
     }
 }
 

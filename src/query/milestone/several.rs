@@ -168,7 +168,7 @@ mod tests {
     use super::super::One;
     use super::*;
     use crate::clock::ManualClock;
-    use crate::domain::calendar::{MonthDay, Weekday, Zone};
+
     use crate::domain::definition::Definition;
     use crate::domain::name::MetricName;
     use crate::domain::point::Point;
@@ -281,22 +281,7 @@ mod tests {
         let clock = Arc::new(ManualClock::at(Time(1_000)));
         let engine = Engine::open(Arc::new(MemoryStore::new()), clock, settings).expect("an empty store");
         let metric = MetricName::parse("team/counts").expect("a name");
-        let definition = Definition {
-            name: metric.clone(),
-            display_name: String::new(),
-            description: String::new(),
-            unit: String::new(),
-            kind,
-            scale: 0,
-            label_names: vec!["series".to_owned()],
-            period: None,
-            zone: Zone::utc(),
-            week_start: Weekday::Monday,
-            year_start: MonthDay { month: 1, day: 1 },
-            overdue_after_nanos: None,
-            create_time: Time(0),
-            update_time: Time(0),
-        };
+        let definition = Definition { label_names: vec!["series".to_owned()], ..Definition::new(metric.clone(), kind) };
         engine.write(batch(Change::Create(Box::new(definition)))).await.expect("made");
         for (i, told) in all.iter().enumerate() {
             let labels: crate::domain::point::Labels = vec![format!("{i:03}").into_boxed_str()].into();

@@ -6,7 +6,6 @@ use crate::domain::calendar::{MonthDay, Period, Weekday, Zone};
 use crate::domain::definition::{Definition, Kind};
 use crate::domain::limit::{DESCRIPTION_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, LABELS_MAX, UNIT_BYTES_MAX};
 use crate::domain::name::{MetricName, is_label_name};
-use crate::domain::time::Time;
 use crate::engine::batch::Patch;
 use crate::proto::v1::{self, calendar::DayOfWeek, metric::Kind as KindMessage};
 use crate::service::fault::{Fault, Faults, Reason, cut};
@@ -34,22 +33,8 @@ pub fn definition(metric: &v1::Metric) -> Result<Definition, Faults> {
     let (Some(name), true) = (name, faults.is_empty()) else {
         return Err(faults);
     };
-    Ok(Definition {
-        name,
-        display_name: patch.display_name.unwrap_or_default(),
-        description: patch.description.unwrap_or_default(),
-        unit: patch.unit.unwrap_or_default(),
-        kind: patch.kind.expect("all fields were asked for, and none is faulty"),
-        scale: patch.scale.unwrap_or_default(),
-        label_names: patch.label_names.unwrap_or_default(),
-        period: patch.period.unwrap_or_default(),
-        zone: patch.zone.unwrap_or_else(Zone::utc),
-        week_start: patch.week_start.unwrap_or(Weekday::Monday),
-        year_start: patch.year_start.unwrap_or(MonthDay { month: 1, day: 1 }),
-        overdue_after_nanos: patch.overdue_after_nanos.unwrap_or_default(),
-        create_time: Time::default(),
-        update_time: Time::default(),
-    })
+    let kind = patch.kind.expect("all fields were asked for, and none is faulty");
+    Ok(patch.applied_to(Definition::new(name, kind)))
 }
 
 /// A metric's name and the changes that the mask (empty: what is set) makes.
