@@ -8,6 +8,11 @@ use milepost::domain::time::{Interval, Time};
 use milepost::engine::batch::Change;
 use milepost::engine::view::SeriesView;
 use milepost::engine::{AsOf, Engine, Settings};
+use milepost::proto::v1::get_total_request::At;
+use milepost::proto::v1::list_milestones_request::Ladder;
+use milepost::proto::v1::query_service_server::QueryService;
+use milepost::proto::v1::{GetTotalRequest, ListMilestonesRequest, Selection, ThresholdList};
+use milepost::service::query::Query;
 use milepost::store::memory::MemoryStore;
 use std::sync::Arc;
 
@@ -35,6 +40,32 @@ async fn grow(engine: &Engine, from: i64, to: i64) {
 async fn series(engine: &Engine) -> SeriesView {
     let view = engine.view(&name().component(), AsOf::Now).await.expect("a view");
     view.metric(&name()).expect("read").expect("known").series(&[]).expect("read").remove(0)
+}
+
+/// The most that one of many totals and milestones that are asked for by calls read, all over the series.
+async fn most_read_by_call(engine: &Engine, points: i64) -> (u64, u64) {
+    let query = Query::new(engine.clone());
+    let selection = Some(Selection { metric: name().to_string(), ..Selection::default() });
+    let (mut total_reads, mut crossing_reads) = (0, 0);
+    for k in 0..200 {
+        let count = (k * 7_919_993 + k * k * 104_729) % points;
+        let instant = prost_types::Timestamp { seconds: count, nanos: 0 };
+        let at = Some(At::AtTime(instant));
+        let request = GetTotalRequest { selection: selection.clone(), at, ..GetTotalRequest::default() };
+        let before = engine.children_read();
+        let reply = query.get_total(tonic::Request::new(request)).await.expect("a total").into_inner();
+        // Before the first point there is no figure.
+        let total = (count > 0).then(|| sum(count).to_string());
+        assert_eq!(reply.totals[0].total, total, "{count} of {points}");
+        let between = engine.children_read();
+        let ladder = Some(Ladder::Thresholds(ThresholdList { values: vec![sum(count + 1).to_string()] }));
+        let request = ListMilestonesRequest { selection: selection.clone(), ladder, ..Default::default() };
+        let reply = query.list_milestones(tonic::Request::new(request)).await.expect("milestones").into_inner();
+        assert_eq!(reply.milestones[0].reached_by, Some(instant), "{count} of {points}");
+        total_reads = total_reads.max(between - before);
+        crossing_reads = crossing_reads.max(engine.children_read() - between);
+    }
+    (total_reads, crossing_reads)
 }
 
 /// The most that one of many totals and crossings read, all over the series.
@@ -70,6 +101,9 @@ async fn a_total_and_a_crossing_read_one_path_however_long_the_series() {
         let (total, crossing) = most_read(&engine, &series(&engine).await, points);
         assert!((1..=reads_max).contains(&total), "a total of {points} points read {total}");
         assert!((1..=reads_max).contains(&crossing), "a crossing of {points} points read {crossing}");
+        let (total, crossing) = most_read_by_call(&engine, points).await;
+        assert!((1..=reads_max).contains(&total), "GetTotal of {points} points read {total}");
+        assert!((1..=reads_max).contains(&crossing), "ListMilestones of {points} points read {crossing}");
         from = points;
     }
 }
