@@ -176,11 +176,10 @@ struct Beside<'a> {
     recent_changes: &'a mut Vector<KeyChanged>,
 }
 
-/// The metric of a series that is to be changed.
-fn metric_of<'c>(component: &'c mut Component, key: &SeriesKey) -> &'c mut Metric {
-    component.next_series = component.next_series.max(key.id + 1);
-    let metric =
-        component.metrics.get_mut(&key.metric).expect("a deed that is not skipped names a metric that is there");
+/// The metric of series that are to be changed, of which this is the highest id.
+fn metric_of<'c>(component: &'c mut Component, name: &MetricName, highest: u64) -> &'c mut Metric {
+    component.next_series = component.next_series.max(highest + 1);
+    let metric = component.metrics.get_mut(name).expect("a deed that is not skipped names a metric that is there");
     Arc::make_mut(metric)
 }
 
@@ -207,16 +206,15 @@ const DEED_BYTES: usize = 256;
 
 /// Changes series of one metric.
 fn apply_points(component: &mut Component, deeds: &[SeriesDeed], around: &mut Around) -> Result<(), StoreError> {
-    let (Some(first), Some(last_id)) = (deeds.first(), deeds.iter().map(|deed| deed.key.id).max()) else {
+    let (Some(first), Some(highest)) = (deeds.first(), deeds.iter().map(|deed| deed.key.id).max()) else {
         return Ok(());
     };
     if component.skips(&first.key.metric, first.key.metric_id) {
-        component.pass_over(first.key.metric_id, last_id);
+        component.pass_over(first.key.metric_id, highest);
         return Ok(());
     }
     let revision = component.revision;
-    component.next_series = component.next_series.max(last_id + 1);
-    let metric = metric_of(component, &first.key);
+    let metric = metric_of(component, &first.key.metric, highest);
     for deed in deeds {
         with_series(metric, &deed.key, |beside, series| change_points(beside, series, deed, revision, around))?;
     }
@@ -301,7 +299,7 @@ pub fn apply_lost(
             }
         };
         if !component.skips(&key.metric, key.metric_id) {
-            with_series(metric_of(component, &key), &key, |_, series| {
+            with_series(metric_of(component, &key.metric, key.id), &key, |_, series| {
                 Arc::make_mut(series).aside_mut().lost.push(lost);
             });
             keys.push(key);
@@ -312,7 +310,7 @@ pub fn apply_lost(
 
 fn apply_opening(component: &mut Component, key: &SeriesKey, opening: &Option<Opening>) {
     let revision = component.revision;
-    with_series(metric_of(component, key), key, |beside, series| {
+    with_series(metric_of(component, &key.metric, key.id), key, |beside, series| {
         let what = KeyChange::Opening(series.opening().cloned(), opening.clone());
         Arc::make_mut(series).aside_mut().openings.push((revision, opening.clone()));
         beside.recent_changes.push_back(KeyChanged { revision, labels: series.labels.clone(), what });
