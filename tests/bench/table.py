@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs milepost's load program and, in turn, the peers on the same workloads; prints one table of ratios.
 
-    tests/bench/table.py --peers DIR [--rounds 5] [--row N]... [--peer NAME]...
+    tests/bench/table.py --peers DIR [--rounds 5] [--row N]... [--peer NAME]... [--workload W1]...
 
 DIR holds the peers' `run.py` and `workload.py`; $PEERS_DIR (by default "peers-bench" in the system's temporary folder)
 holds what they installed and, in `data`, the workloads W1.bin and W3.bin. Without --peers only milepost is measured,
@@ -12,6 +12,7 @@ import argparse, collections, json, os, statistics, subprocess, sys, tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 PEERS_DIR = os.environ.get('PEERS_DIR') or os.path.join(tempfile.gettempdir(), 'peers-bench')
+WORKLOADS = ('W1', 'W4', 'W3')
 UNITS = {'M pts/s': 1, 'ms': 1, 's': 1e3, 'B/pt': 1, 'q/s': 1}
 
 NETWORKED = ('victoriametrics', 'questdb', 'postgres')
@@ -129,6 +130,8 @@ def main():
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--row', type=int, action='append', dest='rows', help='a row of the table; all, unless said')
     parser.add_argument('--peer', action='append', dest='names', help='a peer; all, unless said')
+    parser.add_argument('--workload', action='append', dest='workloads', choices=WORKLOADS,
+                        help='what peers are measured on; all, unless said')
     args = parser.parse_args()
     groups = [group for group, rows in GROUPS.items() if not args.rows or set(rows) & set(args.rows)]
     names = args.names or ['clickhouse', 'clickhouse_rollup', 'clickhouse_replacing', 'victoriametrics', 'questdb',
@@ -138,7 +141,7 @@ def main():
     for _ in range(args.rounds):
         ours(figures, groups, data if os.path.exists(os.path.join(data, 'W1.bin')) else None)
         for name in names if args.peers else ():
-            for workload in ('W1', 'W4', 'W3'):
+            for workload in args.workloads or WORKLOADS:
                 # As the peers' own all.sh: too long, or the same again.
                 if (workload, name) in (('W3', 'postgres'), ('W3', 'clickhouse_replacing')): continue
                 peer(figures, args.peers, name, workload)
