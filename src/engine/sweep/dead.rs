@@ -70,7 +70,7 @@ struct Looking {
 
 impl Dead {
     /// What is dead of the folds through a position, as they are. Ids recorded before `ids_from` are. Reads all
-    /// directories and pages. Memory: some 80 bytes a series and 50 a frame.
+    /// directories and pages. Memory: 40 to 130 bytes a series, as its table grows, and some 50 a frame.
     pub fn find(store: &dyn Store, through: Position, ids_from: Time) -> Result<Dead, StoreError> {
         let mut all: BTreeMap<ComponentName, Looking> = BTreeMap::new();
         let mut failed = None;
