@@ -100,6 +100,7 @@ def table(figures):
         (9, 'Weeks in UTC, 200 series', 5, w('W1', 'c. weekly sums, all', False), False),
         (9, 'Weeks in UTC, 200 series, the same again', 5, w('W1', 'c. weekly sums, all', False), False),
         (9, 'Months in Europe/London, one series', 1 / 1.5, own(9, 'Weeks in UTC, one series'), False),
+        (9, 'Months in Europe/London, 200 series', 1 / 1.5, own(9, 'Weeks in UTC, 200 series'), False),
         (10, 'ReadPoints, one connection', .5, own(10, 'null source'), True),
         (11, 'late points into one long series, 64 in flight', 1, (5000, 'the bound, 5,000 a second'), True),
         (11, '1,000 corrections, then the total over all (W4)', 10, w('W4', 'W4', False, RIGHT), False),
